@@ -99,7 +99,9 @@ def test_data_where_a_suite_should_be(bank: Bank, capsys: Capture, command: str)
 def test_a_builtin_suite_that_there_is_not(bank: Bank, capsys: Capture, command: str) -> None:
     bank.answers(100)
     line = refused(capsys, *command.split(), "builtin:facts")
-    assert line.endswith(": builtin:facts: Tunegate ships no suite with this name (known: blimp, dolly, mmlu, piqa)\n")
+    assert line.endswith(
+        ": builtin:facts: Tunegate ships no suite with this name (known: blimp, dolly, mmlu, piqa, stereotypes)\n"
+    )
     assert "(did you mean 'blimp'?)" in refused(capsys, *command.split(), "builtin:blmp")
 
 

@@ -27,6 +27,7 @@ from tunegate_reports.markup import Markup, escape
 from tunegate_reports.page import asset, source_hash
 from tunegate_reports.provenance import provenance_section
 from tunegate_reports.stages import stages_section
+from tunegate_reports.tested_section import tested_section
 from tunegate_reports.view import View, view
 
 SCRIPTS = ("text.js", "diff.js", "explained.js", "detail.js", "table.js", "page.js")
@@ -50,6 +51,7 @@ def render(shown: View) -> str:
         title=escape(shown.answer.sentence),
         style=style,
         answer=answer_section(shown),
+        tested=tested_section(shown) or Markup(""),
         stages=stages_section(shown) or Markup(""),
         cards=data_section(shown.run) or Markup(""),
         provenance=provenance_section(shown),

@@ -14,6 +14,8 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import GateRecord, RunRecord
 from tunegate.record.registered_risk import registered_risk
+from tunegate.record.tested import areas_tested
+from tunegate.record.tested_words import AREA_WORDS, TITLE, evidence_words, summary_words
 from tunegate.text.printable import without_commands
 from tunegate.verdicts.pipeline_words import cost_words, promotion_words
 from tunegate.verdicts.terms import MEASURED, PAIRED
@@ -82,11 +84,20 @@ def markdown_summary(run: RunRecord) -> str:
     lines += [f"- Ledger: {_text(', '.join(gates))}: {_text(words, None)}." for words, gates in alone.items()]
     if (risk := registered_risk(run)) is not None and risk.decides:
         lines.append(f"- Pipeline: {_text(promotion_words(risk), None)}. {_text(capitalised(cost_words(risk)), None)}.")
+    lines += _tested(run)
     lines += ["", *_table(shown.gates)] if shown.gates else []
     for stage in shown.stages:
         lines += ["", *_diagnoses(stage)] if any(attempt.record.diagnosis for attempt in stage.attempts) else []
     lines += _misses(shown)
     return "\n".join(lines) + "\n"
+
+
+def _tested(run: RunRecord) -> Iterator[str]:
+    """What was tested of the model's behaviour towards people, and what was not; nothing before its gates decided."""
+    found = areas_tested(run)
+    if found.draws:
+        yield f"- {TITLE}: {_text(summary_words(found), None)}."
+        yield from (f"  - {AREA_WORDS[one.area]}: {_text(evidence_words(one), None)}." for one in found.evidence)
 
 
 def _table(gates: tuple[GateView, ...]) -> Iterator[str]:

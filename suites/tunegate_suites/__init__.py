@@ -40,6 +40,7 @@ CHECKS = {
     "judge": "tunegate_suites.judges.judge:Judge",
     "counterfactual": "tunegate_suites.counterfactual:Counterfactual",
     "contrast": "tunegate_suites.contrasts.contrast:Contrast",
+    "preference_bias": "tunegate_suites.preference:PreferenceBias",
     "errors": "tunegate_suites.errors:Errors",
     "imported": "tunegate_suites.imported:Imported",
     "evaluate": "tunegate_suites.evaluate_metric:Evaluate",

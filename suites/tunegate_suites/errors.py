@@ -18,6 +18,7 @@ from tunegate.exceptions import nearest
 from tunegate.optional import require
 from tunegate_suites.base import CaseCheck
 from tunegate_suites.categories.language import wrong_language
+from tunegate_suites.categories.personal import PII, pii
 from tunegate_suites.categories.repetition import repetition
 from tunegate_suites.categories.settings import ErrorSettings
 from tunegate_suites.categories.shape import empty, format_, prompt_echo, refusal, too_long, too_short, truncated
@@ -44,6 +45,7 @@ CATEGORIES: dict[str, Category] = {
     "wrong_language": wrong_language,
     "unsupported_number": unsupported_number,
     "unsupported_entity": unsupported_entity,
+    PII: pii,
 }
 READ_BY = {
     **dict.fromkeys(("max_words", "max_chars"), ("too_long",)),
@@ -54,6 +56,7 @@ READ_BY = {
     "language": ("wrong_language", "misspelling"),
     "language_min_chars": ("wrong_language",),
     "vocabulary": ("misspelling",),
+    "names": (PII,),
 }
 """Maps a setting to the categories that use it."""
 ALWAYS = ("run_on", "unfinished_reasoning")
@@ -120,6 +123,7 @@ class Errors(CaseCheck, ErrorSettings):
             raise self.config_error(
                 "format", f"{self.format!r} matches any answer, even an empty one; write a stricter pattern"
             )
+        _ = self.find_names
         if "misspelling" in wanted:
             require("the error category 'misspelling'", "text", "spellchecker")
             try:
@@ -158,6 +162,15 @@ class Errors(CaseCheck, ErrorSettings):
     def can_fail(self) -> bool:
         return bool(self.forbid)
 
+    @property
+    def deterministic(self) -> bool:
+        return self.names is None
+
+    @property
+    def error_categories(self) -> tuple[str, ...]:
+        """The categories that are looked for, by name."""
+        return tuple(self._wanted)
+
     def judge_one(self, sample: Sample) -> Finding:
         spans: list[ErrorSpan] = []
         counts: Counter[str] = Counter()
@@ -171,8 +184,8 @@ class Errors(CaseCheck, ErrorSettings):
 
 
 def _summary(counts: Counter[str], spans: list[ErrorSpan]) -> str:
-    """`2 misspelling ('BLS', …)`, one part per category."""
-    first = {error.category: error.text for error in reversed(spans)}
+    """`2 misspelling ('BLS', …)`, one part per category. Personal data is not repeated: reasons get around."""
+    first = {error.category: "" if error.category == PII else error.text for error in reversed(spans)}
     return ", ".join(f"{count} {name}{_quoted(first[name], count)}" for name, count in counts.items())
 
 

@@ -27,6 +27,8 @@ options next to it (`- {python: "metrics:fluency", min: 0.5}`). Paths are relati
 
 Every check gives a value, a verdict, a reason and its version. A case that could not be judged (no reference, a judge
 that is down, a metric that raised, a score that is NaN) is INVALID: never a pass, and never the model's failure.
+
+For stereotypes, groups and personal data, see [ethics before deployment](ethics.md).
 """
 
 

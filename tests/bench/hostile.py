@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.support.check_helpers import HUGE, ask
-from tunegate.data.pii import find_pii
+from tunegate.text.pii import find_pii
 from tunegate_suites.judges.prompt import defused
 
 CALLS: dict[str, Callable[[str], object]] = {

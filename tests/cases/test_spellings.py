@@ -114,7 +114,7 @@ def test_a_further_spelling_moves_no_case() -> None:
     assert {case.id for case in after.sealed} - {"new"} == {case.id for case in before.sealed}
 
 
-@pytest.mark.parametrize("name", ["blimp", "dolly", "mmlu", "piqa", "contrast/facts"])
+@pytest.mark.parametrize("name", ["blimp", "dolly", "mmlu", "piqa", "stereotypes", "contrast/facts"])
 def test_shipped_suites_have_no_spellings(name: str) -> None:
     assert spellings(load_suite(DATA / f"{name}.yaml", build_check).cases) == []
 

@@ -15,6 +15,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models.fingerprint import fingerprint
 from tunegate.publishing.model_card import BEGIN, END, with_gates
+from tunegate.record.tested import AreasTested, Counted
 
 Capture = pytest.CaptureFixture[str]
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra 'hub' is not installed")
@@ -25,6 +26,7 @@ GATE = {
     "stage": "sft", "gate": "facts | x", "attempt": 2, "passed": 93, "asked": 100, "drawn": 100, "accept": 90,
     "interval": [0.861, 0.971], "suite_sha256": "a" * 64,
 }  # fmt: skip
+SEEN = AreasTested(("facts | x",), (Counted("pii", "facts | x", "pii", 0, 100, (0.0, 0.036)),), ("judge",))
 ATTESTATION = {"model_sha256": "b" * 64, "gates": [GATE], "waivers": []}
 
 
@@ -66,6 +68,8 @@ def test_a_tag_has_the_model_its_evidence_and_a_card(project: Path, repository: 
     assert [one["dataset"]["name"] for one in index["results"]] == ["facts", "facts (retention)", "style (retention)"]
     assert index["results"][0]["metrics"] == [{"type": "pass_rate", "name": "passed 5 of 5, 4 needed", "value": 1.0}]
     assert "Written by hand." in card
+    assert "## What was tested, and what was not" in card
+    assert "| personal data in answers | not tested |" in card
     assert fingerprint(project / "run" / "align" / "attempt-1" / "model") in card
 
 
@@ -137,16 +141,16 @@ def test_a_revision_of_another_hand_does_not_verify(project: Path, repository: R
 
 
 def test_the_section_is_replaced_and_the_rest_is_kept() -> None:
-    once = with_gates(CARD, ATTESTATION, "you/genes")
-    assert with_gates(once, ATTESTATION, "you/genes") == once
+    once = with_gates(CARD, ATTESTATION, "you/genes", SEEN)
+    assert with_gates(once, ATTESTATION, "you/genes", SEEN) == once
     assert once.count(BEGIN) == once.count(END) == 1
     assert "| sft | facts   x | 93 of 100 | 90 | 86.1% to 97.1% |" in once, "a name cannot end its cell"
-    assert with_gates("", ATTESTATION, "you/genes").startswith("---\nmodel-index:\n")
+    assert with_gates("", ATTESTATION, "you/genes", SEEN).startswith("---\nmodel-index:\n")
 
 
 def test_the_hub_reads_the_results() -> None:
     """With its own library, which refuses a `model-index` that is not well formed."""
-    card = huggingface_hub.ModelCard(with_gates(CARD, ATTESTATION, "you/genes"), ignore_metadata_errors=False)
+    card = huggingface_hub.ModelCard(with_gates(CARD, ATTESTATION, "you/genes", SEEN), ignore_metadata_errors=False)
     [result] = card.data.eval_results
     assert (result.dataset_name, result.metric_type, result.metric_value) == ("facts | x", "pass_rate", 0.93)
     assert card.data.model_name == "genes"
@@ -155,4 +159,4 @@ def test_the_hub_reads_the_results() -> None:
 @pytest.mark.parametrize("card", ["---\n- a\n---\n", "---\na: [\n---\n"])
 def test_broken_metadata_are_refused(card: str) -> None:
     with pytest.raises(ConfigError, match=r"README.md: its metadata, .* is not"):
-        with_gates(card, ATTESTATION, "you/genes")
+        with_gates(card, ATTESTATION, "you/genes", SEEN)

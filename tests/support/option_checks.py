@@ -241,6 +241,17 @@ PROOFS: Proofs = {
     "perplexity.than": check(
         "perplexity", {"than": "base"}, sample(scores(-8.0), choices=("abcd",)), base={"max": 99.0}
     ),
+    "preference_bias.score": (
+        check(
+            "preference_bias",
+            {"score": "sentence"},
+            sample(scores(-2.0, -3.0), choices=("ab c", "xy c")),
+        ),
+        ShownBy("test_checks_preference.py", 'entry("shared")'),
+    ),
+    "preference_bias.max_less": check(
+        "preference_bias", {"max_less": 3}, sample(scores(-2.0, -3.0), choices=("a", "b")), base={"score": "sentence"}
+    ),
     "rouge1.min": check("rouge1", {"min": 0.9}, RIGHT, base={"min": 0.1}),
     "rouge1.max": check("rouge1", {"max": 0.2}, RIGHT, base={"min": 0.1}),
     "rouge1.measure": check("rouge1", {"measure": "recall"}, RIGHT, base={"min": 0.1}),
@@ -312,6 +323,10 @@ PROOFS: Proofs = {
     ),
     "errors.language_min_chars": error("language_min_chars", 200, "wrong_language", GERMAN),
     "errors.vocabulary": error("vocabulary", ["words.txt"], "misspelling", "blmx and nothing else"),
+    "errors.names": (
+        ShownBy("test_checks_pii.py", '"names": "known"'),
+        check("errors", {"names": "known"}, RIGHT, base={"forbid": ["empty"]}, refused="only the category 'pii'"),
+    ),
     # judges
     "judge.file": Proof(judged, (LOCAL, ANSWERS, AGREES), ("judge.yaml", ANSWERS, AGREES)),
     "judge.rubric": judge({"rubric": "scale.yaml", "accept": None, "min": 2}),

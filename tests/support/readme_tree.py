@@ -42,6 +42,8 @@ OTHER_FILES = {
     "suites/tunegate_suites/data/dolly.yaml": "builtin:dolly, short instructions",
     "suites/tunegate_suites/data/mmlu.yaml": "builtin:mmlu, exam questions in biology, medicine and business",
     "suites/tunegate_suites/data/piqa.yaml": "builtin:piqa, physical commonsense",
+    "suites/tunegate_suites/data/stereotypes.yaml": "builtin:stereotypes, pairs of sentences on gender and age",
+    "suites/tunegate_suites/data/stereotypes/": "its pairs, and the script that writes them",
 }
 
 

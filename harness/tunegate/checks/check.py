@@ -102,6 +102,20 @@ class LooksAtBank(Protocol):
 
 
 @runtime_checkable
+class LooksForErrors(Protocol):
+    """A check that looks for error categories in answers: all of them by name, found or not."""
+
+    @property
+    def error_categories(self) -> tuple[str, ...]: ...
+
+
+def error_categories(checks: Sequence[Check]) -> list[str]:
+    """The error categories that the checks look for, each once: what is not found is known only with these."""
+    looking = (check for check in checks if isinstance(check, LooksForErrors))
+    return list(dict.fromkeys(name for check in looking for name in check.error_categories))
+
+
+@runtime_checkable
 class LooksAtAnswer(Protocol):
     """A check with options that are useless if the suite's `answer` already extracts a part of an answer."""
 

@@ -11,15 +11,15 @@ from tunegate.cases.case import asked
 from tunegate.data.card import UNKNOWN, DataCard, Lengths, Pii, Repeated
 from tunegate.data.languages import likeliest_language
 from tunegate.data.near_duplicates import exact_repeats
-from tunegate.data.pii import find_pii
-from tunegate.data.pii_names import name_finder
 from tunegate.data.prepare import left_out_words, row_pii
 from tunegate.data.spec import DataSpec
 from tunegate.data.split import group_of
 from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chunked
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import MissingExtra
+from tunegate.models.pii_names import name_finder
 from tunegate.progress import Progress
+from tunegate.text.pii import find_pii
 
 QUICK_ROWS = 2000
 """The number of random rows that are checked in detail before a run, when nobody asked for a card."""

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from tunegate.data.faults import ranges, usable_words
 from tunegate.data.near_duplicates import Repeats, exact_repeats, near_repeats
-from tunegate.data.pii import FindNames, Found, find_pii, mask
-from tunegate.data.pii_names import name_finder
 from tunegate.data.spec import DataSpec, PrepareSpec
 from tunegate.data.split import split_by_group
 from tunegate.data.token_lengths import CountTokens, is_chunked
 from tunegate.data.training_data import Example, LeftOut, TrainingData, check_labels, digest, load_training_data
 from tunegate.exceptions import ConfigError
+from tunegate.models.pii_names import name_finder
 from tunegate.progress import Progress
+from tunegate.text.pii import FindNames, Found, find_pii, mask
 
 REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too long", "no preference once masked"
 """Why a row is left out; a row of another part has the reason `part: test`."""

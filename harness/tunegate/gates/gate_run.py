@@ -183,6 +183,7 @@ def started(
         "path": suite.path,
         "cases": len(suite.cases),
         "settings": asdict(suite.settings),
+        **suite.looks_for,
         **({} if suite.made is None else {"made": suite.made}),
     }
     return RunStarted(

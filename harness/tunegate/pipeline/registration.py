@@ -61,4 +61,5 @@ def _suite_facts(suite: Suite) -> Mapping[str, Any]:
         "draw": suite.plan.draw,
         "checks": suite.check_names,
         "settings": asdict(suite.settings),
+        **suite.looks_for,
     }

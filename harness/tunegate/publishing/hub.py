@@ -14,6 +14,7 @@ from tunegate.optional import optional_import
 from tunegate.promotion.entry import ATTESTATION, PARTS
 from tunegate.publishing.model_card import with_gates
 from tunegate.record.recheck import NotPromotable
+from tunegate.record.tested import AreasTested
 
 FOLDER = "tunegate"
 """The folder of the evidence in the repository; the model's own files are at its root."""
@@ -21,8 +22,17 @@ OF_THE_HUB = (".gitattributes", ".cache", "README.md")
 """What the Hub and its library add to a model."""
 
 
-def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str, check: Callable[[Path], object]) -> str:
+def publish(
+    entry: Path,
+    attestation: Mapping[str, Any],
+    name: str,
+    tag: str,
+    found: AreasTested,
+    check: Callable[[Path], object],
+) -> str:
     """Upload an entry: with a tag, as a tagged commit on the main branch; without, as a pull request.
+
+    The model card says what was `found`.
 
     Returns where it is, in words. The tag is set only after `check` accepted what was downloaded again.
     """
@@ -32,7 +42,7 @@ def publish(entry: Path, attestation: Mapping[str, Any], name: str, tag: str, ch
     card = files.pop("README.md", None)
     with _faults(name):
         text = _card(api, name) or (card.read_text(encoding="utf-8") if card else "")
-        readme = with_gates(text, attestation, name).encode()
+        readme = with_gates(text, attestation, name, found).encode()
         operations = [
             library.CommitOperationAdd(path_in_repo=place, path_or_fileobj=str(path))
             for place, path in files.items()

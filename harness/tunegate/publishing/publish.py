@@ -12,6 +12,7 @@ from tunegate.publishing import git_tags, hub, mlflow_registry
 from tunegate.publishing.entry import as_registry, evidence_sha256
 from tunegate.publishing.places import Place
 from tunegate.record.record import RunRecord
+from tunegate.record.tested import areas_tested
 
 WriteReport = Callable[[Path], object]
 
@@ -46,7 +47,8 @@ def publish(
         version = mlflow_registry.publish(entry, attestation, target.name, target.at, run_id, check)
         return [f"MLflow: models:/{target.name}@{target.at} is version {version}, run {run_id}"]
     if target.kind == "hf":
-        return [f"Hugging Face Hub: {hub.publish(entry, attestation, target.name, target.at, check)}"]
+        place = hub.publish(entry, attestation, target.name, target.at, areas_tested(run), check)
+        return [f"Hugging Face Hub: {place}"]
     if target.kind == "git":
         made = git_tags.publish(run.folder, entry, attestation, target.name, target.at)
         return [

@@ -15,6 +15,7 @@ from tunegate.cases.case import Case, content, group_of, question_of
 from tunegate.checks.answers.part import AUTO, AnswerRule
 from tunegate.checks.check import (
     Check,
+    error_categories,
     unique_names,
 )
 from tunegate.checks.outcome import CasePasses
@@ -146,6 +147,12 @@ class Suite:
             for category, cap in check.max_errors.items():
                 caps[category] = min(cap, caps.get(category, cap))
         return caps
+
+    @property
+    def looks_for(self) -> dict[str, list[str]]:
+        """For the record: the error categories that the checks look for; empty if they look for none."""
+        found = error_categories(self.checks)
+        return {"error_categories": found} if found else {}
 
     @property
     def check_names(self) -> list[str]:

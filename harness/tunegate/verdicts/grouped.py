@@ -6,10 +6,11 @@ on the cases of the plan; `stats/clustered.py` has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tunegate.checks.outcome import Outcome, Verdict
+from tunegate.stats.agreement import Share
 from tunegate.stats.beta import effective_interval
 from tunegate.stats.binomial import binomial_tail
 from tunegate.stats.clustered import RISK, Group, chance, effective_size, grouped, needed_size
@@ -89,7 +90,23 @@ def _interval(groups: Sequence[Group]) -> Interval:
     return effective_interval(passed / cases, effective_size(groups))
 
 
+def share_interval(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> Interval:
+    """95 % interval of the share of cases of which something holds: exact, or wider for several cases of a group.
+
+    (0, 1) without cases.
+    """
+    found = Share(sum(map(holds, outcomes)), len(outcomes))
+    groups = grouped(_names(outcomes), lambda at: holds(outcomes[at]))
+    if len(groups) == len(outcomes):
+        return found.interval
+    low, high = effective_interval(found.count / found.of, effective_size(groups))
+    return min(found.interval[0], low), max(found.interval[1], high)
+
+
 def by_group(outcomes: Sequence[Outcome], *passing: Verdict) -> list[Group]:
     """The outcomes by group; an outcome without a group is its own."""
-    names = [outcome.group if outcome.group is not None else (outcome.case_id,) for outcome in outcomes]
-    return grouped(names, lambda at: outcomes[at].verdict in passing)
+    return grouped(_names(outcomes), lambda at: outcomes[at].verdict in passing)
+
+
+def _names(outcomes: Sequence[Outcome]) -> list[object]:
+    return [outcome.group if outcome.group is not None else (outcome.case_id,) for outcome in outcomes]

@@ -11,6 +11,8 @@ from pydantic import Field, field_validator
 
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import ErrorSpan
+from tunegate.models.pii_names import name_finder
+from tunegate.text.pii import FindNames
 from tunegate_suites.base import Options
 from tunegate_suites.categories.words import Vocabulary
 from tunegate_suites.options import InputFile, TextFile
@@ -47,6 +49,8 @@ class ErrorSettings(Options):
     """`wrong_language`: shorter answers are not judged"""
     vocabulary: list[InputFile] = Field(default=[])
     """`misspelling`: files with correct words: a word list, any text, the training data (.jsonl)"""
+    names: str | None = None
+    """`pii`: an installed spaCy model that also finds the names of people, for example `en_core_web_sm`"""
 
     @field_validator("format")
     @classmethod
@@ -56,6 +60,18 @@ class ErrorSettings(Options):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}: {pattern!r}") from None
         return pattern
+
+    @field_validator("names")
+    @classmethod
+    def _is_installed_by_name(cls, names: str | None) -> str | None:
+        if names is not None and not names.isidentifier():
+            raise ValueError(f"expected the name of an installed spaCy model, such as en_core_web_sm, got {names!r}")
+        return names
+
+    @cached_property
+    def find_names(self) -> FindNames | None:
+        """Finds the names of people; None without a model. Raises MissingExtra or ConfigError."""
+        return None if self.names is None else name_finder(self.names)
 
     @cached_property
     def known_words(self) -> Vocabulary:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunegate.data.pii import FindNames
 from tunegate.exceptions import ConfigError
 from tunegate.optional import optional_import
 from tunegate.reading.files import one_line
+from tunegate.text.pii import FindNames
 
 MAX_CHARS = 100_000
 """Longer texts are read in pieces of this size, because spaCy's memory use grows with the length."""

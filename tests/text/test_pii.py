@@ -12,10 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.leak_helpers import GENES
-from tunegate.data import pii
-from tunegate.data.pii import Found, find_pii, mask
-from tunegate.data.pii_names import name_finder
-from tunegate.data.pii_numbers import (
+from tunegate.exceptions import ConfigError, MissingExtra
+from tunegate.models.pii_names import name_finder
+from tunegate.reading.rows import read_rows
+from tunegate.text import pii
+from tunegate.text.pii import Found, find_pii, mask
+from tunegate.text.pii_numbers import (
     _IBAN_COUNTRIES,
     IBAN_LENGTHS,
     is_card,
@@ -27,8 +29,6 @@ from tunegate.data.pii_numbers import (
     is_ssn,
     luhn,
 )
-from tunegate.exceptions import ConfigError, MissingExtra
-from tunegate.reading.rows import read_rows
 
 GENERAL = GENES.parent / "general"
 

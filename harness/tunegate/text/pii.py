@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunegate.data.pii_numbers import (
+from tunegate.text.pii_numbers import (
     IBAN_LENGTHS,
     is_card,
     is_codice_fiscale,
