@@ -1,7 +1,8 @@
 """Reports: a run record as one HTML page, as JUnit XML, as a Markdown summary.
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
-`github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off.
+`github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off,
+`prompts` that of a bake-off of prompts.
 `notebook` shows the first screen of a report in a notebook cell.
 """
 
@@ -12,6 +13,7 @@ from tunegate_reports.junit import write_junit
 from tunegate_reports.markdown import as_text, markdown_summary, write_markdown
 from tunegate_reports.metrics import metrics_lines
 from tunegate_reports.notebook import notebook_html
+from tunegate_reports.prompts import write_prompts
 
 __all__ = [
     "annotation",
@@ -26,4 +28,5 @@ __all__ = [
     "write_html",
     "write_junit",
     "write_markdown",
+    "write_prompts",
 ]
