@@ -1,6 +1,6 @@
 """A prompt file: a system message, a template around the question, and worked examples, in YAML.
 
-No part of it may give away a case of the suite: then the model would not have to know the answer.
+No part of it may reveal a case of the suite: then the model would not have to know the answer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ExamplesSpec(Spec):
     path: str
     """A .jsonl, .json, .csv or .parquet file, relative to the prompt file."""
     n: Annotated[int, Field(ge=1)] | None = None
-    """Show only so many examples: those that share the most words with the question. Default: all, in their order."""
+    """Show only this number of examples: those that share the most words with the question. Default: all, in their order."""
     prompt: Template | None = None
     """A template for the question, for example `"{question}"`. Default: the field `prompt`."""
     completion: Template | None = None
@@ -111,7 +111,7 @@ def _rows(file: YamlFile, spec: ExamplesSpec, folder: Path) -> tuple[Shot, ...]:
 
 
 def check_tells_nothing(prompt: OwnPrompt, path: Path, suite: Suite) -> None:
-    """Raise ConfigError if an example is a case of the suite, or if a text of the prompt gives cases away."""
+    """Raise ConfigError if an example is a case of the suite, or if a text of the prompt reveals answers."""
     leaks = compare(_texts(prompt, path), [suite])
     if leaks:
         raise ConfigError(f"{path}: {_which(leaks)}; remove it, or any model would know the answer")

@@ -76,8 +76,9 @@ def notes(result: PromptBakeOff) -> Sequence[str]:
     command = gate_command(result)
     return [
         *(f"INVALID: {entry.model}: {entry.reason}" for entry in invalid),
-        *([corrected_words(result.choice.pairs)] if result.choice.pairs > 1 else []),
+        *([corrected_words(result.choice.pairs, "prompt")] if result.choice.pairs > 1 else []),
         *([chosen] if (chosen := chosen_words(result)) else []),
         conclusion(result),
-        *([f"to gate it: {command}"] if command and result.confirmed else []),
+        *([f"record of the fresh cases: {result.confirmed.folder}"] if result.confirmed else []),
+        *([f"to gate the model with it: {command}"] if command and result.confirmed else []),
     ]

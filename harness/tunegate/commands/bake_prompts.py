@@ -168,7 +168,7 @@ class _Oven:
         return Confirmed(folder, gate, f"{again} of its cases are not fresh; choose another --seed" if again else "")
 
     def _attempts_before(self, name: str, seed: int, folder: Path) -> int:
-        """The attempts on the bank that are no part of this bake-off."""
+        """The attempts on the bank that do not belong to this bake-off."""
         if isinstance(self.ledger, NoLedger):
             return 0
         own = {f"bake-off {self.together}"}
@@ -204,6 +204,10 @@ class _Oven:
         return ModelFacts(self._with(name).sha256)
 
 
+OF_THE_MODEL = {"sha256", "size_bytes", "parameters", "licence", "peak_mib", "gpu_peak_mib"}
+"""Facts that are the same with every prompt, or are those of the process that asked all of them."""
+
+
 # --- what is shown -------------------------------------------------------------------------------------------------
 
 
@@ -224,7 +228,7 @@ def _as_json(result: PromptBakeOff) -> dict[str, Any]:
                 "file": result.files.get(one.entry.model),
                 "prompt_sha256": result.prompts[one.entry.model].sha256,
                 "model_sha256": one.entry.facts.sha256,
-                **row_as_json(one, choice),
+                **{key: value for key, value in row_as_json(one, choice).items() if key not in OF_THE_MODEL},
             }
             for one in choice.ranked
         ],

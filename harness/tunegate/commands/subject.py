@@ -54,7 +54,7 @@ def opened(options: Namespace, spec: str, suite: Suite, command: str = "gate") -
 
 
 def prompt_for(path: Path, suite: Suite) -> OwnPrompt:
-    """Read a prompt file, which must not give away a case of the suite; raises ConfigError."""
+    """Read a prompt file, which must not reveal a case of the suite; raises ConfigError."""
     prompt = read_prompt(path)
     check_tells_nothing(prompt, path, suite)
     return prompt

@@ -25,7 +25,7 @@ FIELD = "prompt"
 
 @dataclass(frozen=True, slots=True)
 class OwnPrompt:
-    """What a prompt file says. `nearest`: only so many shots are shown, those most similar to the question; None: all
+    """What a prompt file says. `nearest`: only this number of shots is shown, those most similar to the question; None: all
     of them, in their order.
 
     Example:
