@@ -42,7 +42,7 @@ class ExamplesSpec(Spec):
     path: str
     """A .jsonl, .json, .csv or .parquet file, relative to the prompt file."""
     n: Annotated[int, Field(ge=1)] | None = None
-    """Show only this number of examples: those that share the most words with the question. Default: all, in their order."""
+    """Show only this number of examples, those most similar to the question in words. Default: all, in order."""
     prompt: Template | None = None
     """A template for the question, for example `"{question}"`. Default: the field `prompt`."""
     completion: Template | None = None

@@ -55,7 +55,7 @@ class PromptBakeOff:
 
     @property
     def verdict(self) -> Verdict:
-        """INVALID if a prompt has no verdict, or if the best one was not confirmed; if none passes, that is not a fault."""
+        """INVALID if a prompt has no verdict, or if the best one was not confirmed; a miss is a result."""
         told = self.confirmed is not None and self.confirmed.verdict in (Verdict.PASS, Verdict.FAIL)
         return self.choice.verdict if told else Verdict.INVALID
 
@@ -72,8 +72,8 @@ def choosing_plan(plan: GatePlan) -> GatePlan:
 def confirming_plan(plan: GatePlan, attempts_before: int) -> GatePlan:
     """The plan of the fresh draw: the suite's own.
 
-    If it confirms only retries, the draws of the choice do not count as attempts, because none of their passes counts. `attempts_before`
-    are the others of the same bank.
+    If it confirms only retries, the draws of the choice do not count as attempts, because none of their passes counts;
+    `attempts_before` is the number of other attempts on the same bank.
     """
     first = plan.confirms == "after_retry" and not attempts_before
     return replace(plan, reuse=False, **({"confirm": None, "confirms": "never"} if first else {}))

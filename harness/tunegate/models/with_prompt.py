@@ -25,8 +25,8 @@ FIELD = "prompt"
 
 @dataclass(frozen=True, slots=True)
 class OwnPrompt:
-    """What a prompt file says. `nearest`: only this number of shots is shown, those most similar to the question; None: all
-    of them, in their order.
+    """What a prompt file says. `nearest`: only this number of shots is shown, those most similar to the question; None:
+    all of them, in their order.
 
     Example:
         >>> OwnPrompt("brief", system="Answer with one word.").text
