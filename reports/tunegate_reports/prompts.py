@@ -17,6 +17,8 @@ from tunegate_reports.page import asset, source_hash
 
 MARKED = "Marked in a prompt: the words that differ from the best prompt."
 AS_IT_IS = "(the question alone)"
+MOST_WORDS = 2000
+"""Longer prompts are not compared: the time grows with the square of their length."""
 
 
 def write_prompts(result: PromptBakeOff, path: Path) -> None:
@@ -64,17 +66,21 @@ def _table(result: PromptBakeOff) -> Markup:
 
 
 def _prompt(result: PromptBakeOff, place: int, one: Ranked) -> tuple[Markup, Markup]:
-    best, text = result.best, result.prompts[one.entry.model].text or AS_IT_IS
-    best_text = "" if best is None else result.prompts[best.entry.model].text
-    shown = join(list(marked(text, best_text))) if best is not None and one is not best else tag("span", text)
+    best, text = result.best, result.prompts[one.entry.model].text
+    best_text = text if best is None else result.prompts[best.entry.model].text
+    shown = join(list(marked(text, best_text))) if text else tag("span", AS_IT_IS)
     return tag("h3", f"{place}: {one.entry.model}"), tag("div", shown, class_="text")
 
 
 def marked(text: str, other: str) -> Iterator[Markup]:
-    """The text, with the words marked that the other text does not have at this place."""
+    """The text, with the words marked that the other text does not have at this place; very long texts are unmarked."""
     words, others = _words(text), _words(other)
+    if max(len(words), len(others)) > MOST_WORDS:
+        yield tag("span", text)
+        return
     for kind, _, _, begin, end in SequenceMatcher(None, others, words, autojunk=False).get_opcodes():
-        yield tag("span" if kind == "equal" else "mark", "".join(words[begin:end]))
+        if begin < end:
+            yield tag("span" if kind == "equal" else "mark", "".join(words[begin:end]))
 
 
 def _words(text: str) -> list[str]:

@@ -33,6 +33,7 @@ from tunegate_reports import write_prompts
 from tunegate_reports.prompts import marked
 from tunegate_suites import build_check
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 Capture = pytest.CaptureFixture[str]
 SMALL = "{draw: 10, accept: 9}"
 
@@ -238,10 +239,29 @@ def test_the_page_marks_differences_and_runs_nothing(kitchen: Kitchen, tmp_path:
     assert "<mark>97</mark>" not in page, "nothing is marked in the best prompt"
 
 
+def test_the_page_in_a_browser(kitchen: Kitchen, tmp_path: Path, browser: Any) -> None:
+    write_prompts(kitchen.bake(*prompts(50, 97)), tmp_path / "page.html")
+    page, told = browser.new_page(), list[str]()
+    page.on("console", lambda message: told.append(message.text))
+    page.on("request", lambda request: told.append(request.url))
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("h3").all_inner_texts() == ["1: p97", "2: p50", "3: no prompt"]
+    assert page.locator("strong").inner_text().startswith("Prompt p97 passes the gate")
+    assert page.locator("mark").all_inner_texts() == ["50"]
+    assert page.locator("mark").is_visible()
+    page.close()
+    assert told == [(tmp_path / "page.html").as_uri()], "nothing else is asked for, nothing is refused"
+
+
+def test_very_long_prompts_are_shown_without_marks() -> None:
+    assert "mark" not in "".join(map(str, marked("a " * 1001, "b")))
+
+
 def test_only_the_words_that_differ_are_marked() -> None:
     assert "".join(map(str, marked("Answer in one word.", "Answer with one word."))) == (
         "<span>Answer </span><mark>in</mark><span> one word.</span>"
     )
+    assert "".join(map(str, marked("Answer.", "Answer. Be brief."))) == "<span>Answer.</span>"
 
 
 # --- a real model, a real server -----------------------------------------------------------------------------------
