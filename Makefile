@@ -116,6 +116,7 @@ clean:  ## remove the environments, the demo, the journey and their runs
 readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.docs_reference
 	$(BIN)/python -m tests.support.readme_curve
+	$(BIN)/python -m tests.support.prompts_curve
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md
 
 picture: $(VENV)/dev-ready  ## make the picture in docs/review.md again, in headless Chromium

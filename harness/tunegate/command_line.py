@@ -177,6 +177,7 @@ def build_parser() -> Parser:
     )
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
     gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    gate.add_argument("--prompt-file", metavar="FILE", help="ask the model with this prompt: YAML, as for bake-off")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
     gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
     _asking(gate)
@@ -303,6 +304,10 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
 
     bake = command("bake-off", "gate several base models on the same cases, before anything is trained")
     bake.add_argument("models", nargs="+", metavar="MODEL", help="models, as for `tunegate gate`")
+    bake.add_argument(
+        "--prompts", nargs="+", metavar="FILE", help="compare these prompts of one model; the best is asked fresh cases"
+    )
+    bake.add_argument("--no-baseline", action="store_true", help="with --prompts: leave out the model without a prompt")
     bake.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
     bake.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
     bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
@@ -384,6 +389,7 @@ def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
     _ledger(gate)
     gate.set_defaults(expect_suite=None, trust=None)
     gate.set_defaults(draw=None, accept=None, more=None, curtail=False, seed=0, together=None, baseline=None)
+    gate.set_defaults(prompt_file=None)
 
     comment = action("comment", "write or replace the comment on a pull request, in a step on GitHub")
     comment.add_argument("file", help="the file comment.md that `tunegate ci gate` wrote")

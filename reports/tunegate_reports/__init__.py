@@ -2,7 +2,8 @@
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
 `github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off,
-`explain_page` the page of one case, `review_page` the page on which people judge answers.
+`prompts` that of a bake-off of prompts, `explain_page` the page of one case, `review_page` the page on which people
+judge answers.
 `notebook` shows the first screen of a report in a notebook cell.
 """
 
@@ -14,6 +15,7 @@ from tunegate_reports.junit import write_junit
 from tunegate_reports.markdown import as_text, markdown_summary, write_markdown
 from tunegate_reports.metrics import metrics_lines
 from tunegate_reports.notebook import notebook_html
+from tunegate_reports.prompts import write_prompts
 from tunegate_reports.review_page import MAX_REVIEW_BYTES, render_review, size_of, write_review
 
 __all__ = [
@@ -33,5 +35,6 @@ __all__ = [
     "write_html",
     "write_junit",
     "write_markdown",
+    "write_prompts",
     "write_review",
 ]

@@ -435,6 +435,10 @@ PROOFS: Proofs = {
     ),
     "gate --curtail": words(f"{GATE} --accept 20", "--curtail"),
     "gate --seed": words(GATE, "--seed 3"),
+    "gate --prompt-file": (
+        ShownBy("test_prompts.py", '"--prompt-file"'),
+        words(GATE, "--prompt-file nowhere.yaml", "no effect on stored responses"),
+    ),
     "gate --dtype": (
         ShownBy("test_open_model.py", '"run", "--dtype"]'),
         words(GATE, "--dtype float32", "has no effect on stored responses"),
@@ -607,6 +611,14 @@ PROOFS: Proofs = {
     "advise --licence": words(ADVISE, ADVISE.replace("any", "commercial")),
     "advise --out": words(ADVISE, "--out advised.yaml"),
     "bake-off models": words(BAKE, "bake-off nowhere.gguf none.gguf --suite suite.yaml"),
+    "bake-off --prompts": (
+        ShownBy("test_prompts.py", '"--prompts"'),
+        words(BAKE, "--prompts nowhere.yaml", "nowhere.yaml: no such file"),
+    ),
+    "bake-off --no-baseline": (
+        ShownBy("test_prompts.py", '"--no-baseline"'),
+        words(BAKE, "--no-baseline", "without --prompts"),
+    ),
     "bake-off --suite": words(BAKE, "bake-off nowhere.gguf --suite other.yaml"),
     "bake-off --draw": words(BAKE, "--draw 9"),
     "bake-off --seed": words(BAKE, "--seed 9"),

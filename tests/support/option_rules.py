@@ -1,18 +1,25 @@
-"""Proofs for the keys of rules files, label files and the user's settings, by what reads them."""
+"""Proofs for the keys of prompt files, rules files, label files and the user's settings, by what reads them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.bank import write_jsonl
 from tests.support.option_commands import JUDGE, LABELS, RULES, SWAP, WEIGHTS, write_facts
 from tests.support.option_proofs import Changes, Proof, Proofs, changed, told
+from tunegate.cases.case import Case
+from tunegate.choosing.prompt_file import read_prompt
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.models.model import GenerationSettings, Response, ScriptedModel, as_messages
+from tunegate.models.with_prompt import with_prompt
 from tunegate.trust.allowed import refusals, user_trust
 from tunegate.trust.wants import Code, Contact, Wants, host_of
 
@@ -84,7 +91,53 @@ def refused_to_strangers(folder: Path, settings: Any) -> Any:
     return told(folder, refusals(wants, Path("/strangers/suite.yaml"), trust))
 
 
+def asked_with(prompt: Any, questions: Sequence[str] = ("q1", "blue q2")) -> list[Any]:
+    """What a model is asked with this prompt file: the turns of each question, and the system message beside them."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "p.yaml"
+        path.write_text(json.dumps(prompt))
+        write_jsonl(Path(folder) / "rows.jsonl", SHOT_ROWS)
+        own = read_prompt(path)
+    asked: list[Any] = []
+
+    @dataclass(frozen=True)
+    class Listening(ScriptedModel):
+        def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+            for case in cases:
+                turns = [(turn["role"], turn["content"]) for turn in as_messages(case.prompt)]
+                asked.append((turns, settings.system))
+            return super().generate(cases, settings)
+
+    model = with_prompt(Listening(lambda case: "x", own.name), own)
+    list(model.generate([Case(str(n), text) for n, text in enumerate(questions)], GenerationSettings(system="suite")))
+    return [*asked, model.name] if len(questions) > 1 else asked
+
+
+SHOT_ROWS = [
+    {"prompt": "red", "completion": "1", "q": "red?", "a": "one"},
+    {"prompt": "blue", "completion": "2", "q": "blue?", "a": "two"},
+]
+
+
+def prompt_file(before: Changes, changes: Changes) -> Proof:
+    return Proof(lambda folder, prompt: asked_with(prompt), dict(before), changed(dict(before), changes))
+
+
+LISTED = {"examples": [{"prompt": "red", "completion": "1"}]}
+FROM_ROWS = {"examples": {"path": "rows.jsonl"}}
+
 PROOFS: Proofs = {
+    # prompts
+    "PromptSpec.name": prompt_file({"system": "s"}, {"name": "other"}),
+    "PromptSpec.system": prompt_file({"template": "{prompt}!"}, {"system": "s"}),
+    "PromptSpec.template": prompt_file({"system": "s"}, {"template": "{prompt}!"}),
+    "PromptSpec.examples": prompt_file({"system": "s"}, LISTED),
+    "ExampleSpec.prompt": prompt_file(LISTED, {"examples.0.prompt": "green"}),
+    "ExampleSpec.completion": prompt_file(LISTED, {"examples.0.completion": "3"}),
+    "ExamplesSpec.path": prompt_file({"system": "s"}, {"examples": {"path": "rows.jsonl"}}),
+    "ExamplesSpec.n": prompt_file(FROM_ROWS, {"examples.n": 1}),
+    "ExamplesSpec.prompt": prompt_file(FROM_ROWS, {"examples.prompt": "{q}"}),
+    "ExamplesSpec.completion": prompt_file(FROM_ROWS, {"examples.completion": "{a}"}),
     # rules
     "RulesSpec.rules": rule({"rules.0.name": "other"}),
     "RulesSpec.needs": rule({"needs": ["invariant"]}, refused="no case"),

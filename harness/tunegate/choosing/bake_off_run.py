@@ -69,13 +69,13 @@ def bake_off(models: Sequence[str], suite: Suite, draw: int, seed: int, folder: 
     entries: list[Entry] = []
     for number, model in enumerate(models, start=1):
         setup.say(f"model {number} of {len(models)}: {without_secrets(model)}")
-        entries.append(_entry(model, suite, (draw, seed), folder / _slug(model), setup))
+        entries.append(entry_of(model, suite, (draw, seed), folder / slug(model), setup))
     ranked = rank(entries)
     judged = sum(one.standing != "INVALID" for one in ranked)
     return BakeOff(suite.name, suite.sha256, draw, seed, ranked, judged * (judged - 1) // 2)
 
 
-def _entry(model: str, suite: Suite, asked: tuple[int, int], folder: Path, setup: Setup) -> Entry:
+def entry_of(model: str, suite: Suite, asked: tuple[int, int], folder: Path, setup: Setup) -> Entry:
     """The entry of one model. Any failure is reported as the fault of this model, on its row."""
     fault, facts = "", ModelFacts()
     try:
@@ -106,6 +106,7 @@ def _settled(folder: Path, suite: Suite, asked: tuple[int, int], setup: Setup) -
     return gate if alike else None
 
 
-def _slug(model: str) -> str:
+def slug(model: str) -> str:
+    """The name of a model's folder, without what no file system takes."""
     words = re.sub(r"[^\w.-]+", "-", without_secrets(model)).strip("-.")[-48:].lstrip("-.")
     return f"{words}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"

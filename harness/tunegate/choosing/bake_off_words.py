@@ -36,9 +36,9 @@ def _standing(standing: str, against: AgainstBest | None) -> str:
     return f"{standing}, {against.points:+.3g} ({low:+.0f} to {high:+.0f}), {p_words(against.p_holm)}"
 
 
-def corrected_words(pairs: int) -> str:
+def corrected_words(pairs: int, compared: str = "model") -> str:
     """What was done to the p-values, and why."""
-    return f"p-values are corrected for all {pairs} pairs (Holm), because the best model was not named beforehand"
+    return f"p-values are corrected for all {pairs} pairs (Holm), because the best {compared} was not named beforehand"
 
 
 def winner_words(ranked: Sequence[Ranked]) -> str:

@@ -41,6 +41,8 @@ def bake(
     """
     from tunegate.models.open_model import check_place, is_server
 
+    if options.no_baseline:
+        raise ConfigError("--no-baseline: has no effect without --prompts; leave it out")
     twice = [model for model in options.models if options.models.count(model) > 1]
     if twice:
         raise ConfigError(f"MODEL: {twice[0]} is given twice; name each model once")
@@ -104,14 +106,14 @@ def _as_json(result: BakeOff) -> dict[str, Any]:
         "draw": result.draw,
         "seed": result.seed,
         "pairs_compared": result.pairs,
-        "models": [_row_as_json(one, result) for one in result.ranked],
+        "models": [{"model": one.entry.model, **row_as_json(one, result)} for one in result.ranked],
     }
 
 
-def _row_as_json(one: Ranked, result: BakeOff) -> dict[str, Any]:
+def row_as_json(one: Ranked, result: BakeOff) -> dict[str, Any]:
+    """What was measured of a model, without its name."""
     entry, gate, cost = one.entry, one.entry.gate, one.entry.cost
     return {
-        "model": entry.model,
         "standing": one.standing,
         "verdict": entry.verdict,
         "reason": entry.reason,
@@ -132,10 +134,7 @@ def _row_as_json(one: Ranked, result: BakeOff) -> dict[str, Any]:
 
 def _print(result: BakeOff, report: Path | None) -> None:
     show(f"bake-off on {result.suite}: {result.draw} cases, drawn with seed {result.seed}")
-    rows = [HEAD, *((str(place), *cells(one)) for place, one in enumerate(result.ranked, start=1))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show_table([HEAD, *((str(place), *cells(one)) for place, one in enumerate(result.ranked, start=1))])
     for one in result.ranked:
         if one.standing == "INVALID":
             show(f"INVALID: {one.entry.model}: {one.entry.reason}")
@@ -145,3 +144,10 @@ def _print(result: BakeOff, report: Path | None) -> None:
         show(chosen)
     if report is not None:
         show(f"report: {report}")
+
+
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -33,6 +33,10 @@ def check_options(options: Namespace) -> None:
         if unused := [flag for flag, value in given.items() if value is not None]:
             raise ConfigError(f"{unused[0]}: has no effect without --baseline; leave it out")
         return
+    if options.prompt_file is not None:
+        raise ConfigError(
+            "--prompt-file: has no effect with --baseline; `tunegate bake-off MODEL --prompts` compares prompts"
+        )
     given = {"--accept": options.accept, "--curtail": options.curtail, "--continue": options.more}
     unused = [flag for flag, value in given.items() if value]
     if unused:

@@ -16,6 +16,7 @@ from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.attest import attest_run, verify_bundle
 from tunegate.commands.bake_off import bake, show_bake_off
+from tunegate.commands.bake_prompts import bake_prompts
 from tunegate.commands.by_meaning import embed
 from tunegate.commands.check import print_check, print_wants
 from tunegate.commands.check_facts import CheckFacts, facts_of_judge, facts_of_pipeline, facts_of_suite
@@ -279,6 +280,8 @@ def bake_off(options: Namespace) -> int:
     from tunegate.models.model_facts import model_facts
 
     suite = _load_suite(options.suite)
+    if options.prompts:
+        return bake_prompts(options, suite)
     report = Path(options.report) if options.report else None
     with console.Bar() as bar:
         result = bake(options, suite, model_facts, bar.say)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
+from tunegate.choosing.prompts import PromptBakeOff
 from tunegate.commands import console
 from tunegate.commands.by_meaning import embed as by_meaning
 from tunegate.commands.verify_run import verify_run
@@ -103,3 +104,10 @@ def write_reports(
     except OSError as error:
         raise CannotJudge(f"{error.filename}: the report cannot be written: {error.strerror}") from error
     return html
+
+
+def write_prompts(result: PromptBakeOff, path: Path) -> None:
+    """Write the page of a bake-off of prompts."""
+    import tunegate_reports as reports
+
+    reports.write_prompts(result, path)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
+from tunegate.choosing.prompt_file import check_tells_nothing, read_prompt
 from tunegate.commands import console, imported
 from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import Model
+from tunegate.models.with_prompt import OwnPrompt, with_prompt
 from tunegate.suites.suite import Suite
 
 
@@ -26,20 +29,35 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
                 raise ConfigError(f"{flag}: has no effect on stored responses; leave it out")
         if flags := flags_given(options):
             raise ConfigError(f"{', '.join(flags)}: stored responses are not requested from a server; leave it out")
+        if options.prompt_file is not None:
+            raise ConfigError("--prompt-file: has no effect on stored responses; leave it out")
         responses, notes = imported.answers_of(options, suite, results)
         tell("gate", [*notes, *suite.remarks])
         return responses
+    model = opened(options, options.model, suite)
+    return model if options.prompt_file is None else with_prompt(model, prompt_for(Path(options.prompt_file), suite))
+
+
+def opened(options: Namespace, spec: str, suite: Suite, command: str = "gate") -> Model:
+    """Open the model that `spec` names, as the options say; notes go to standard error."""
     from tunegate.models.open_model import is_server, open_model
 
-    if (flags := flags_given(options)) and not is_server(options.model):
+    if (flags := flags_given(options)) and not is_server(spec):
         raise ConfigError(
             f"{', '.join(flags)}: only for models behind a server, but this model runs here; leave it out"
         )
-    tell("gate", look_at_folder(options.model, suite))
+    tell(command, look_at_folder(spec, suite))
     dtype = options.dtype or "auto"
-    model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-    tell("gate", look_at_model(options.model, model, suite))
+    model = open_model(spec, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
+    tell(command, look_at_model(spec, model, suite))
     return model
+
+
+def prompt_for(path: Path, suite: Suite) -> OwnPrompt:
+    """Read a prompt file, which must not reveal a case of the suite; raises ConfigError."""
+    prompt = read_prompt(path)
+    check_tells_nothing(prompt, path, suite)
+    return prompt
 
 
 def tell(command: str, notes: Sequence[str]) -> None:

@@ -46,7 +46,8 @@ class GateRequest:
     `ledger` is where the draw is written, and what it must not repeat. `together`: the id of a bake-off, whose models
     are asked the same cases. `session`: the id of a pytest session, whose gates are one attempt. `planned`, if given,
     are the cases that the first draw must turn out to have. `more` is how many cases to add to a finished gate, which
-    it then continues; 0 runs or resumes a gate.
+    it then continues; 0 runs or resumes a gate. `but_not` are questions that the first draw must not ask, such as those
+    on which the model was chosen.
     """
 
     suite: Suite
@@ -60,6 +61,7 @@ class GateRequest:
     session: str = ""
     planned: tuple[Case, ...] | None = None
     more: int = 0
+    but_not: frozenset[str] = frozenset()
 
     @property
     def subject(self) -> str | None:
@@ -283,7 +285,7 @@ class _GateAlone:
         return Draft(place, request.suite, plan, request.seed, request.model.name, request.subject)
 
     def _fresh(self, place: GatePlace, plan: DrawPlan, used: frozenset[str]) -> Draw:
-        request = self.request
+        request, used = self.request, used | self.request.but_not
         check_answered(request.model, request.suite, open_cases(place, request.suite, used, request.plan.reuse))
         drawn = draw_fresh(place, request.suite, plan.draw, request.seed, used, request.plan.reuse)
         if place.purpose == "gate" and request.planned not in (None, drawn.cases):
