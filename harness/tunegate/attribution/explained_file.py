@@ -33,4 +33,4 @@ def read_explained(folder: Path, recorded: ExplainedCases) -> list[Explanation]:
     try:
         return [explanation_from_json(one) for one in json.loads(content)]
     except (ValueError, TypeError) as error:
-        raise Tampered(f"{path}: these are no explanations: {error}") from error
+        raise Tampered(f"{path}: not a file of explanations: {error}") from error

@@ -146,7 +146,7 @@ class GateRecord:
 
     @cached_property
     def in_common(self) -> InCommon | None:
-        """What its misses have in common; None if nothing is shown, or if it is no gate's own draw."""
+        """What its misses have in common; None if nothing is shown, or if the draw is not a gate's own."""
         own = self.decided and self.purpose in ("gate", "confirm")
         return in_common(self.outcomes) if own else None
 

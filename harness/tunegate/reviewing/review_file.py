@@ -60,7 +60,7 @@ def read_review(path: Path) -> ReviewFile:
     rows = list(read_rows(path))
     header = rows[0][1] if rows else {}
     if header.get("format") != REVIEW:
-        raise ConfigError(f"{path}: not a file that a page of `tunegate review` saved: its first line is no header")
+        raise ConfigError(f"{path}: not a file that a page of `tunegate review` saved: its first line is not a header")
     missing = [name for name in HEADER if not isinstance(header.get(name), str) or not header[name]]
     kind = header.get("kind")
     if missing or kind not in ("answers", "pairs"):
