@@ -28,9 +28,9 @@ from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, independent_dr
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.pipeline.supply import supply_of
-from tunegate.pipeline.wants import NAMES, model_place, wants_of_pipeline
+from tunegate.pipeline.wants import NAMES, wants_of_pipeline
 from tunegate.pipeline.watched import Watched, draw_watched, reserve, too_many
-from tunegate.reading.files import resolve
+from tunegate.reading.files import model_place, resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed

@@ -13,14 +13,13 @@ from typing import Any, ClassVar
 from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
+from tunegate.models.timing import Measured
 from tunegate.record.record import FailureKind, LedgerPlace, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
-from tunegate.stats.retention import KeptRule
 from tunegate.verdicts.reason import Reason
-from tunegate.verdicts.slices import SliceRule, Undersized
-from tunegate.verdicts.terms import GapRule, Purpose
+from tunegate.verdicts.terms import Purpose
 
 Json = Mapping[str, Any]
 
@@ -38,7 +37,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """The event as a JSON object, its kind first."""
         values = {
-            one.name: asdict(value) if isinstance(value, LedgerPlace | Noise) else value
+            one.name: asdict(value) if isinstance(value, LedgerPlace | Noise | Measured) else value
             for one in fields(self)
             if (value := getattr(self, one.name)) != one.default or not one.metadata
         }
@@ -295,24 +294,12 @@ class GateContinued(OfGate):
     ledger: LedgerPlace | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredTerms:
-    """The types of what `Terms.to_json` writes; `terms_from_json` reads it. Older records hold fewer terms."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsMeasured(OfGate):
+    """What the requests took that a suite's limits are compared with, before the first question of the draw."""
 
-    plan: Json
-    purpose: Purpose
-    curtail: bool
-    max_errors: Mapping[str, int]
-    slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
-    gap: GapRule | None = None
-    admissions: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    max_drop: float | None = None
-    kept: KeptRule | None = None
-    ask_again: int = 0
-    samples: int = 1
-    undersized: Undersized = "INVALID"
-    weight: Mapping[str, float] = field(default_factory=dict[str, float])
-    at: float | None = None
+    KIND: ClassVar[str] = "limits_measured"
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +362,7 @@ class Waived(OfGate):
 KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
-    *(GateStarted, GateContinued, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+    *(GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 

@@ -17,6 +17,7 @@ from tunegate.record.event_log import EVENTS, read_events
 from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold, refuse
 from tunegate.record.frozen import frozen
 from tunegate.record.record import Diagnosis, RunRecord, gate_key
+from tunegate.record.registered_terms import RegisteredTerms
 from tunegate.record.typed_json import read_as
 from tunegate.verdicts.terms import REFERENCES, Purpose, terms_from_json
 
@@ -160,7 +161,7 @@ class Fold:
     @_take.register
     def _(self, event: events.GateStarted, line: Mapping[str, Any]) -> None:
         if event.terms:
-            read_as(events.RegisteredTerms, event.terms)
+            read_as(RegisteredTerms, event.terms)
             if (
                 "slices" in event.terms
             ):  # older records hold fewer terms: they are shown, but `registered` refuses a verdict
@@ -175,6 +176,10 @@ class Fold:
     def _(self, event: events.GateContinued, line: Mapping[str, Any]) -> None:
         refuse(event.stage is not None, "only a gate that is run alone can be continued")
         self._gate(event).go_on(event)
+
+    @_take.register
+    def _(self, event: events.LimitsMeasured, line: Mapping[str, Any]) -> None:
+        self._gate(event).measure(event.measured)
 
     @_take.register
     def _(self, event: events.Asking, line: Mapping[str, Any]) -> None:

@@ -55,6 +55,11 @@ Kind = Literal[
     # several cases of a group
     "grouped",
     "grouped_luck",
+    # limits on what serving costs
+    "limit_met",
+    "limit_missed",
+    "limit_not_measured",
+    "limit_open",
     # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
@@ -68,6 +73,7 @@ OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
     "grouped_luck",
+    *("limit_missed", "limit_not_measured", "limit_open"),
 )
 """The kinds for which a gate does not pass although enough cases passed."""
 

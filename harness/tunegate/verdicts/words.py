@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts import limit_words
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -160,6 +161,10 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
+    "limit_met": limit_words.met,
+    "limit_missed": limit_words.missed,
+    "limit_not_measured": limit_words.not_measured,
+    "limit_open": limit_words.undecided,
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "

@@ -1,0 +1,92 @@
+"""The limits of a suite in words: the facts of a reason, for terminal, report and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Facts = Mapping[str, str | int | float]
+
+NAMES: Mapping[str, tuple[str, str]] = {
+    "latency_ms": ("latency", "ms"),
+    "ttft_ms": ("time to first token", "ms"),
+    "tokens_per_s": ("speed", "tokens/s"),
+    "size_mb": ("size on disk", "MB"),
+    "memory_mb": ("peak memory", "MB"),
+    "cost_per_1k": ("cost", "per 1,000 requests"),
+}
+"""The name and the unit of each limit."""
+ADVICE: Mapping[str, str] = {
+    "latency_ms": "fewer parameters, a merged adapter, quantised weights, a smaller `max_new_tokens`",
+    "ttft_ms": "fewer parameters, a shorter prompt, or other hardware",
+    "tokens_per_s": "fewer parameters, a merged adapter, quantised weights, or other hardware",
+    "size_mb": "a smaller model, quantised weights, or a smaller number type",
+    "memory_mb": "a smaller model, quantised weights, shorter prompts, or a smaller number type",
+    "cost_per_1k": "a smaller `max_new_tokens`, a shorter prompt, or a cheaper model",
+}
+"""What would help a model that misses a limit; training it again does not."""
+
+
+def met(facts: Facts) -> str:
+    """`latency: 97 of 100 requests within 800 ms, 95 needed (95 % within 742 ms)`
+
+    >>> met({"limit": "size_mb", "bound": 300, "value": 269.1})
+    'size on disk: 269 MB, at most 300 MB allowed'
+    """
+    name, unit = NAMES[str(facts["limit"])]
+    if "within" not in facts:
+        return f"{name}: {_number(facts['value'])} {unit}, at most {_number(facts['bound'])} {unit} allowed"
+    needed = f", {facts['needed']} needed" if "needed" in facts else ""
+    return f"{_count(facts)}{needed}{_measured(facts)}"
+
+
+def missed(facts: Facts) -> str:
+    """The words of `met`, with what would help."""
+    return f"{met(facts)}; what would help: {ADVICE[str(facts['limit'])]}"
+
+
+def not_measured(facts: Facts) -> str:
+    """`latency: 90 of 100 requests within 800 ms, 95 needed, 7 not measured: no reply within 60 s`"""
+    name, _ = NAMES[str(facts["limit"])]
+    if "within" in facts:
+        needed = f", {facts['needed']} needed" if "needed" in facts else ""
+        return f"{_count(facts)}{needed}, {facts['not_measured']} not measured: {facts['why']}"
+    of = f" in {facts['not_measured']} of {facts['requests']} requests" if facts["requests"] else ""
+    return f"{name}: not measured{of}: {facts['why']}"
+
+
+def undecided(facts: Facts) -> str:
+    """What too few requests leave open."""
+    if "more" in facts:
+        return f"{_count(facts)}, but {facts['p']:g} % need at least {facts['more']} requests"
+    return f"{_count(facts)}{_measured(facts)}: that neither shows nor rules out {facts['p']:g} %; more requests could"
+
+
+def _count(facts: Facts) -> str:
+    name, unit = NAMES[str(facts["limit"])]
+    bound = f"{_number(facts['bound'])} {unit}"
+    if "baseline" in facts:
+        kept = f"within {facts['bound']:g} times the time of {facts['baseline']}"
+    else:
+        kept = f"at {bound} or more" if facts["limit"] == "tokens_per_s" else f"within {bound}"
+    return f"{name}: {facts['within']} of {facts['requests']} requests {kept}"
+
+
+def _measured(facts: Facts) -> str:
+    """The percentile that was measured, and the p-value of the sign test."""
+    _, unit = NAMES[str(facts["limit"])]
+    test = [f"sign test for {facts['p']:g} %: p = {facts['p_value']:.2g}"] if "p_value" in facts else []
+    if "value" in facts:
+        value = f"{facts['value']:.3g} times" if "baseline" in facts else f"{_number(facts['value'])} {unit}"
+        kept = "at" if facts["limit"] == "tokens_per_s" else "within"
+        test.insert(0, f"{facts['p']:g} % {kept} {value}{' or more' if kept == 'at' else ''}")
+    return f" ({'; '.join(test)})" if test else ""
+
+
+def _number(value: str | int | float) -> str:
+    """Three digits, and thousands apart.
+
+    >>> _number(1234.5), _number(0.4217), _number(269.11)
+    ('1,234', '0.422', '269')
+    """
+    number = float(value)
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
