@@ -26,6 +26,7 @@ from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
+from tunegate.suites.limits_cost import notes_on_limits
 from tunegate.suites.low_plan import LowPlan, low_plans
 from tunegate.suites.requirements_cost import RequirementsCost, requirements_cost
 from tunegate.suites.suite import Suite
@@ -197,7 +198,7 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
         lacking={name: without for name, check in named if (without := lacking(check, suite.cases))},
         allowed=dict(suite.allowed),
-        remarks=[*suite.remarks, *_remarks_on_bank(suite)],
+        remarks=[*suite.remarks, *_remarks_on_bank(suite), *notes_on_limits(suite.limits)],
         judges=admissions_of(suite.checks),
         low_plans=() if suite.retention else low_plans(suite.plan),
         judged_plan=judged,

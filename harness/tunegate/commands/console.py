@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunegate.checks.outcome import Outcome, Verdict, never_ended
+from tunegate.checks.outcome import Verdict, never_ended
+from tunegate.commands.gate_json import draw_as_json
 from tunegate.commands.plan_pipeline import pipeline_facts
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.draw import place_of
@@ -26,8 +27,9 @@ from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
 from tunegate.stats.retention import slips
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.limit_words import limit_lines
 from tunegate.verdicts.luck_words import in_words as luck_in_words
-from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.reason import beyond_count, without_limits
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import interval_words, sentence, weighted_in_words
 
@@ -77,7 +79,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     The counts are those of the first draw. The verdict and `gate_interval` are the gate's: with `confirm`, those of the
     confirming draw, which decides.
     """
-    confirm = None if result.confirm is None else _draw_as_json(result.confirm)
+    confirm = None if result.confirm is None else draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
     luck = (
         None
@@ -93,60 +95,9 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     )
     told = {"imported": dict(told)} if (told := result.run.start.get("imported")) else {}
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
-    drawn = _draw_as_json(result.record)
+    drawn = draw_as_json(result.record)
     decided = {"verdict": result.deciding.verdict, "gate_interval": list(result.deciding.interval)}
     return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **told, **places}
-
-
-def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
-    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
-    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
-    return {
-        "verdict": gate.verdict,
-        "reasons": [asdict(reason) for reason in gate.reasons],
-        "drawn": gate.drawn,
-        "passed": gate.passed,
-        "failed": gate.failed,
-        "invalid": gate.invalid,
-        "asked": gate.asked,
-        "spared": gate.spared,
-        "accept": gate.accept,
-        "interval": list(gate.interval),
-        "interval_selected": gate.selected,
-        **weighted,
-        "seed": gate.seed,
-        "suite_sha256": gate.suite_sha256,
-        "model_sha256": gate.model_sha256,
-        "error_categories": gate.error_categories,
-        "reused": gate.reused,
-        **({"continued": [look.facts for look in gate.looks]} if gate.looks else {}),
-        "ledger": gate.ledger and asdict(gate.ledger),
-        "asked_again": gate.answers.asked_again,
-        "judged_again": gate.judged.judged_again,
-        "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
-    }
-
-
-def case_as_json(outcome: Outcome) -> dict[str, Any]:
-    """A case of a gate: what was asked, answered and expected, and the verdict."""
-    return {
-        "id": outcome.case_id,
-        "prompt": outcome.prompt if isinstance(outcome.prompt, str) else [dict(one) for one in outcome.prompt],
-        "response": outcome.response,
-        "references": list(outcome.references),
-        "tags": list(outcome.tags),
-        "verdict": outcome.verdict,
-        "scores": outcome.scores,
-        "errors": [
-            {"category": error.category, "start": error.start, "end": error.end, "text": error.text}
-            for error in outcome.errors
-        ],
-        "reason": outcome.reason,
-        **({} if outcome.judged is None else {"judged": outcome.judged}),
-        "samples": [
-            {"response": one.response, "verdict": one.verdict, "reason": one.reason} for one in outcome.samples
-        ],
-    }
 
 
 def print_gate(result: GateRunResult, report: Path | None) -> None:
@@ -184,7 +135,13 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.weighted is not None:
         show(weighted_in_words(gate.weighted))
-    if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
+    for line in limit_lines(result.record.limit_results, result.record.figures):
+        show(line)
+    if (
+        gate.verdict is not Verdict.PASS
+        and not gate.spared
+        and (more := sentence(beyond_count(without_limits(gate.reasons))))
+    ):
         show(f"reason: {_short(more)}")
     if gate.can_be_continued:
         show("continue: the same command with `--continue N` adds N fresh cases, and keeps the risk of the plan")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tunegate.models.timing import Measured
+
+if TYPE_CHECKING:
+    from tunegate.verdicts.limits import LimitResult
 
 Facts = Mapping[str, str | int | float]
 
@@ -90,3 +96,35 @@ def _number(value: str | int | float) -> str:
     """
     number = float(value)
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def limit_lines(results: Sequence[LimitResult], figures: Measured | None) -> Iterator[str]:
+    """A line for each limit, and one that says how and where it was measured."""
+    for result in results:
+        yield f"limit {result.verdict}: {words_of(result)}"
+    if results and figures is not None:
+        yield measured_in_words(figures)
+
+
+def words_of(result: LimitResult) -> str:
+    """The reason of one limit in words."""
+    return WORDINGS[result.reason.kind](result.reason.facts)
+
+
+def measured_in_words(figures: Measured) -> str:
+    """`measured here: 100 requests in 81 s on AMD EPYC, 2 cores; 3 % of repeats of one piece of work were slow`"""
+    machine = figures.machine
+    on = [str(machine[name]) for name in ("gpu", "cpu") if name in machine]
+    on += [f"{machine['cores']} cores"] if "cores" in machine else []
+    asked = len(figures.timings) + len(figures.baseline_timings)
+    requests = f"{asked} requests in {figures.seconds:.3g} s" if asked else "without a request"
+    noise = (
+        f"; {machine['repeat_share']:.0%} of repeats of one piece of work were slow"
+        if "repeat_share" in machine
+        else ""
+    )
+    return f"measured here: {requests} on {', '.join(on)}{noise}"
+
+
+WORDINGS = {"limit_met": met, "limit_missed": missed, "limit_not_measured": not_measured, "limit_open": undecided}
+"""The words for each kind of reason."""

@@ -100,6 +100,11 @@ def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tupl
     return (because("said", text=sentence),) if reasons is None else tuple(reasons)
 
 
+def without_limits(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """The reasons other than limits, which are shown on lines of their own."""
+    return tuple(one for one in reasons if not one.kind.startswith("limit_"))
+
+
 def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     """What the reasons say beyond the number of cases that passed or failed."""
     rest: dict[Kind, Kind] = {"stopped": "allowed", "settled": "settled_it"}

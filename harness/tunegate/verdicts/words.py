@@ -161,10 +161,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
-    "limit_met": limit_words.met,
-    "limit_missed": limit_words.missed,
-    "limit_not_measured": limit_words.not_measured,
-    "limit_open": limit_words.undecided,
+    **limit_words.WORDINGS,
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
