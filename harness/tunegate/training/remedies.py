@@ -30,6 +30,7 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = {
     "out of memory": (),
     TOO_FEW: (_ROWS,),
     "the training failed": (_RATE,),
+    "limits": (),
     "forgetting": (Remedy("replay"), _LOWER),
     "learning rate too high": (_LOWER,),
     "learning rate too low": (_HIGHER, _EPOCHS, _ROWS),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tunegate.models.timing import Measured
+from tunegate.verdicts.reason import Kind
 
 if TYPE_CHECKING:
     from tunegate.verdicts.limits import LimitResult
@@ -118,13 +119,15 @@ def measured_in_words(figures: Measured) -> str:
     on += [f"{machine['cores']} cores"] if "cores" in machine else []
     asked = len(figures.timings) + len(figures.baseline_timings)
     requests = f"{asked} requests in {figures.seconds:.3g} s" if asked else "without a request"
-    noise = (
-        f"; {machine['repeat_share']:.0%} of repeats of one piece of work were slow"
-        if "repeat_share" in machine
-        else ""
-    )
+    share = machine.get("repeat_share")
+    noise = "" if share is None else f"; {share:.0%} of repeats of one piece of work were slow"
     return f"measured here: {requests} on {', '.join(on)}{noise}"
 
 
-WORDINGS = {"limit_met": met, "limit_missed": missed, "limit_not_measured": not_measured, "limit_open": undecided}
+WORDINGS: Mapping[Kind, Callable[[Facts], str]] = {
+    "limit_met": met,
+    "limit_missed": missed,
+    "limit_not_measured": not_measured,
+    "limit_open": undecided,
+}
 """The words for each kind of reason."""
