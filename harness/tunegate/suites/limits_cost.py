@@ -20,7 +20,7 @@ def notes_on_limits(rules: LimitRules | None, share_of_repeats: Callable[[], flo
     absolute = [limit for limit in rules.limits if limit.name in TIMES and not limit.ratio]
     if absolute and (share := share_of_repeats()) >= NOISY:
         yield (
-            f"limits: this machine is noisy: {share:.0%} of repeats of one piece of work took over {SLOW:g} times their "
-            "median; a ratio is safer, since both models meet the same noise: `latency_ms: {p: 50, max_ratio: 1.2, "
-            "baseline: MODEL}`"
+            f"limits: this machine is noisy: {share:.0%} of repeats of one piece of work took over {SLOW:g} times "
+            "their median; a ratio is safer, since both models meet the same noise: "
+            "`latency_ms: {p: 50, max_ratio: 1.2, baseline: MODEL}`"
         )
