@@ -124,6 +124,10 @@ class _Reading:
         self.preparing = PrepareTools(local_tokens(model_place(self.spec.model, self.base_dir)))
         read = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
         self.suites = sealed_together(read)
+        for name, suite in read.items():
+            if suite.limits is not None and suite.limits.concurrency > 1:
+                message = "requests at once are only for a server, but a pipeline gates models on disk; leave it out"
+                raise self.file.error(("suites", name), f"limits.concurrency: {message}")
         self.watched = self._watched()
         self.suites = reserve(self.suites, self.watched.values())
 
