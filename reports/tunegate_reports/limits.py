@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tunegate.record.record import GateRecord
-from tunegate.verdicts.limit_words import NAMES, measured_in_words, words_of
+from tunegate.verdicts.limit_words import NAMES, measured_in_words, number, words_of
 from tunegate.verdicts.limits import FLOORS, LimitResult
 from tunegate_reports.charts import LEFT, RIGHT, WIDTH
 from tunegate_reports.markup import Markup, join, tag
@@ -72,9 +72,9 @@ def strip_chart(result: LimitResult) -> Markup | None:
         axis,
         *(point(place, value) for place, value in enumerate(_thinned(values))),
         tag("line", x1=x(line), y1=4, x2=x(line), y2=50, class_="accept-line"),
-        tag("text", f"limit {limit.bound:g} {unit}", x=at, y=12, class_="accept-label", text_anchor=anchor),
+        tag("text", f"limit {number(limit.bound)} {unit}", x=at, y=12, class_="accept-label", text_anchor=anchor),
         tag("text", "0", x=LEFT, y=64, text_anchor="start"),
-        tag("text", f"{end:.3g} {unit}{over}", x=RIGHT, y=64, text_anchor="end"),
+        tag("text", f"{number(end)} {unit}{over}", x=RIGHT, y=64, text_anchor="end"),
         viewBox="0 0 360 68",
         role="img",
         aria_label=told,

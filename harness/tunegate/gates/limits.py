@@ -1,6 +1,6 @@
 """Measures what serving a model costs: sends the requests that the limits of a suite need, one model beside the other.
 
-This is a pass of its own: a batch would hide how long a single request takes. The warm-up requests are no cases, so
+This is a pass of its own: a batch would hide how long a single request takes. The warm-up requests are not cases, so
 they reveal nothing, and they are not counted.
 """
 
@@ -89,7 +89,7 @@ def measure(
 
 
 def warm_up(requests: int) -> list[Case]:
-    """Questions that are no cases: a model's first requests are slower, since memory and caches are still empty."""
+    """Questions that are not cases: a model's first requests are slower, since memory and caches are still empty."""
     return [
         Case(f"warm-up {number}", f"Write one sentence about the number {number}.") for number in range(1, requests + 1)
     ]

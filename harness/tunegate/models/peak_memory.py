@@ -11,7 +11,7 @@ _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def forget_peaks() -> None:
-    """Start anew where the system can (Linux, CUDA); elsewhere, the peak is that of the whole process so far."""
+    """Start again where the system can (Linux, CUDA); elsewhere, the peak is that of the whole process so far."""
     with suppress(OSError):
         _FORGET.write_text("5")
     if (torch := _cuda()) is not None:

@@ -94,7 +94,7 @@ class LimitsSpec(Spec):
     requests: Annotated[int, Field(ge=1)] | None = None
     """How many of the drawn cases are timed. Default: all, but at most 100."""
     warmup: Annotated[int, Field(ge=0, le=100)] = 3
-    """How many requests that are no cases are sent before, and not counted."""
+    """How many requests that are not cases are sent before, and not counted."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
     """How many requests run at once; above 1 only for servers."""
 

@@ -19,7 +19,7 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "tokens_per_s": ("speed", "tokens/s"),
     "size_mb": ("size on disk", "MB"),
     "memory_mb": ("peak memory", "MB"),
-    "cost_per_1k": ("cost", "per 1,000 requests"),
+    "cost_per_1k": ("cost of 1,000 requests", ""),
 }
 """The name and the unit of each limit."""
 ADVICE: Mapping[str, str] = {
@@ -41,14 +41,15 @@ def met(facts: Facts) -> str:
     """
     name, unit = NAMES[str(facts["limit"])]
     if "within" not in facts:
-        return f"{name}: {_number(facts['value'])} {unit}, at most {_number(facts['bound'])} {unit} allowed"
+        value, most = (f"{number(facts[key])} {unit}".strip() for key in ("value", "bound"))
+        return f"{name}: {value}, at most {most} allowed"
     needed = f", {facts['needed']} needed" if "needed" in facts else ""
     return f"{_count(facts)}{needed}{_measured(facts)}"
 
 
-def missed(facts: Facts) -> str:
-    """The words of `met`, with what would help."""
-    return f"{met(facts)}; what would help: {ADVICE[str(facts['limit'])]}"
+def all_kept(facts: Facts) -> str:
+    """`all 3 limits on serving kept`"""
+    return "the limit on serving kept" if facts["limits"] == 1 else f"all {facts['limits']} limits on serving kept"
 
 
 def not_measured(facts: Facts) -> str:
@@ -70,7 +71,7 @@ def undecided(facts: Facts) -> str:
 
 def _count(facts: Facts) -> str:
     name, unit = NAMES[str(facts["limit"])]
-    bound = f"{_number(facts['bound'])} {unit}"
+    bound = f"{number(facts['bound'])} {unit}"
     if "baseline" in facts:
         kept = f"within {facts['bound']:g} times the time of {facts['baseline']}"
     else:
@@ -83,20 +84,20 @@ def _measured(facts: Facts) -> str:
     _, unit = NAMES[str(facts["limit"])]
     test = [f"sign test for {facts['p']:g} %: p = {facts['p_value']:.2g}"] if "p_value" in facts else []
     if "value" in facts:
-        value = f"{facts['value']:.3g} times" if "baseline" in facts else f"{_number(facts['value'])} {unit}"
+        value = f"{facts['value']:.3g} times" if "baseline" in facts else f"{number(facts['value'])} {unit}"
         kept = "at" if facts["limit"] == "tokens_per_s" else "within"
         test.insert(0, f"{facts['p']:g} % {kept} {value}{' or more' if kept == 'at' else ''}")
     return f" ({'; '.join(test)})" if test else ""
 
 
-def _number(value: str | int | float) -> str:
+def number(figure: str | int | float) -> str:
     """Three digits, and thousands apart.
 
-    >>> _number(1234.5), _number(0.4217), _number(269.11)
+    >>> number(1234.5), number(0.4217), number(269.11)
     ('1,234', '0.422', '269')
     """
-    number = float(value)
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+    value = float(figure)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def limit_lines(results: Sequence[LimitResult], figures: Measured | None) -> Iterator[str]:
@@ -108,8 +109,10 @@ def limit_lines(results: Sequence[LimitResult], figures: Measured | None) -> Ite
 
 
 def words_of(result: LimitResult) -> str:
-    """The reason of one limit in words."""
-    return WORDINGS[result.reason.kind](result.reason.facts)
+    """The reason of one limit in words, with what would help a model that misses it."""
+    words = WORDINGS[result.reason.kind](result.reason.facts)
+    missed = result.reason.kind == "limit_missed"
+    return f"{words}; what would help: {ADVICE[result.limit.name]}" if missed else words
 
 
 def measured_in_words(figures: Measured) -> str:
@@ -126,7 +129,7 @@ def measured_in_words(figures: Measured) -> str:
 
 WORDINGS: Mapping[Kind, Callable[[Facts], str]] = {
     "limit_met": met,
-    "limit_missed": missed,
+    "limit_missed": met,
     "limit_not_measured": not_measured,
     "limit_open": undecided,
 }

@@ -54,7 +54,7 @@ class Prices:
 class LimitRules:
     """The limits of a suite, and the requests that measure them.
 
-    `requests` of the drawn cases are timed, after `warmup` requests that are no cases, `concurrency` at once.
+    `requests` of the drawn cases are timed, after `warmup` requests that are not cases, `concurrency` at once.
     `baseline` names the model of the ratios; `base` is the model that a pipeline began with.
     """
 
@@ -121,13 +121,15 @@ class LimitResult:
 
 
 def with_limits(rules: LimitRules | None, decision: Decision, measured: Measured | None) -> Decision:
-    """The decision after the limits: the worst verdict counts, and each limit adds its reason."""
+    """The decision after the limits: the worst verdict counts, and each limit that is not kept adds its reason."""
     if rules is None:
         return decision
     results = judge_limits(rules, measured or Measured())
     verdicts = {decision.verdict, *(result.verdict for result in results)}
     worst = next((verdict for verdict in WORST if verdict in verdicts), Verdict.PASS)
-    return replace(decision, verdict=worst, reasons=(*decision.reasons, *(result.reason for result in results)))
+    told = [result.reason for result in results if result.verdict is not Verdict.PASS]
+    told = told or [because("limits_kept", limits=len(results))]
+    return replace(decision, verdict=worst, reasons=(*decision.reasons, *told))
 
 
 def judge_limits(rules: LimitRules, measured: Measured) -> tuple[LimitResult, ...]:
@@ -191,7 +193,7 @@ def _judge_times(limit: Limit, values: tuple[float | None, ...], measured: Measu
 
 
 def _judge_ratio(limit: Limit, values: tuple[float | None, ...], measured: Measured) -> LimitResult:
-    """By the sign test: PASS and FAIL are shown with a risk of 5 % each, and what lies between is INCONCLUSIVE."""
+    """By the sign test: PASS and FAIL are shown with a risk of 5 % each, and the rest is INCONCLUSIVE."""
     p, n = limit.p or 50.0, len(values)
     keeps = [_keeps(limit, value) for value in values]
     within, missing = keeps.count(True), keeps.count(None)

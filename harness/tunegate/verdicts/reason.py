@@ -56,6 +56,7 @@ Kind = Literal[
     "grouped",
     "grouped_luck",
     # limits on what serving costs
+    "limits_kept",
     "limit_met",
     "limit_missed",
     "limit_not_measured",
@@ -102,7 +103,7 @@ def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tupl
 
 def without_limits(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     """The reasons other than limits, which are shown on lines of their own."""
-    return tuple(one for one in reasons if not one.kind.startswith("limit_"))
+    return tuple(one for one in reasons if not one.kind.startswith("limit"))
 
 
 def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:

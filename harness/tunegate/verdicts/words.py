@@ -161,6 +161,7 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
+    "limits_kept": lambda facts: limit_words.all_kept(facts),
     **limit_words.WORDINGS,
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
