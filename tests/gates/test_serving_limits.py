@@ -232,6 +232,15 @@ def test_a_model_against_itself_is_measured_in_turns(tmp_path: Path, capsys: pyt
     assert (len(gate.figures.baseline_timings), gate.figures.baseline_sha256) == (20, gate.model_sha256)
 
 
+def test_a_comparison_says_that_it_measures_no_limits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    suite = write_suite(tmp_path, LATENCY)
+    rows = [{"id": case.id, "response": case.references[0]} for case in CASES]
+    answers = str(write_jsonl(tmp_path / "answers.jsonl", rows))
+    arguments = ["--suite", str(suite), "--baseline", answers, "--run", str(tmp_path / "run"), "--ledger", "none"]
+    main(["gate", "--responses", answers, *arguments])
+    assert "the limits of the suite are not measured" in capsys.readouterr().err
+
+
 # --- servers ----------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ from tunegate.suites.low_plan import LowPlan, low_plans
 from tunegate.suites.requirements_cost import RequirementsCost, requirements_cost
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
-from tunegate.training.remedies import TOO_FEW, ways
+from tunegate.training.remedies import LIMITS, TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
 
 
@@ -290,9 +290,9 @@ def _stage(
 
 
 def _ways(stage: Stage) -> dict[str, list[str]]:
-    """Too few misses of its own are a cause only for a stage that learns from these."""
-    asks = stage.spec.data.own_answers is not None
-    return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if asks or cause != TOO_FEW}
+    """Too few misses of its own are a cause only for a stage that learns from these; limits are never trained for."""
+    left_out = {LIMITS} if stage.spec.data.own_answers is not None else {LIMITS, TOO_FEW}
+    return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if cause not in left_out}
 
 
 def _rows_above(stage: Stage) -> list[int]:
