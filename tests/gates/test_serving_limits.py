@@ -23,7 +23,7 @@ from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.gates.limits import measure
 from tunegate.models.machine import repeat_share
-from tunegate.models.model import GenerationSettings, Model, Response, ScriptedModel, StoredResponses
+from tunegate.models.model import Fault, GenerationSettings, Model, Response, ScriptedModel, StoredResponses
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.shared_answers import SharedAnswers
 from tunegate.models.streamed import FirstToken, whole_reply
@@ -178,6 +178,20 @@ def test_a_finished_measurement_is_not_repeated_and_an_invalid_one_is_on_record(
     assert model.tries == [3, 20, 3, 20]
     log = (tmp_path / "run" / "events.jsonl").read_text()
     assert log.count(f'"{LimitsMeasured.KIND}"') == 2
+
+
+def test_a_gate_that_is_asked_again_for_an_answer_is_not_timed_again(tmp_path: Path):
+    asked: list[str] = []
+
+    def answer(case: Case) -> Response:
+        asked.append(case.id)
+        silent = case.id == "c3" and asked.count("c3") == 1
+        return Response("", error="no reply", fault=Fault.NO_REPLY) if silent else Response(right(case), "stop")
+
+    model = Timed(answer, sha256="a" * 64)
+    assert gated(tmp_path, LATENCY, model).record.verdict is Verdict.INVALID
+    again = gated(tmp_path, LATENCY, Timed(answer, sha256="a" * 64, seconds=0.9)).record
+    assert (again.verdict, len(again.timed)) == (Verdict.PASS, 1)
 
 
 # --- a real model -----------------------------------------------------------------------------------------------------

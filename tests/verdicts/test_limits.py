@@ -93,6 +93,11 @@ def test_a_pair_without_its_baseline_is_not_measured():
     assert "5 not measured: timed out" in sentence([result.reason])
 
 
+def test_pairs_without_a_time_never_fail_a_model():
+    result = judged(RATIO, measured(*[1.0] * 10, baseline=(None,) * 10))
+    assert result.verdict is Verdict.INVALID
+
+
 def test_a_draw_with_too_few_requests_is_inconclusive():
     result = judged(LATENCY, measured(*[0.1] * 10))
     assert result.verdict is Verdict.INCONCLUSIVE
