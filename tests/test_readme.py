@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import limits_picture
 from tests.support.readme_curve import SVG, draw
 from tests.support.readme_tree import README
 from tunegate.cli import main
@@ -41,3 +42,8 @@ def test_every_command_it_shows_is_understood() -> None:
 
 def test_the_drawn_operating_characteristic_is_current() -> None:
     assert SVG.read_text(encoding="utf-8") == draw(), "run `python -m tests.support.readme_curve`"
+
+
+def test_the_picture_of_limits_is_that_of_the_code():
+    drawn = limits_picture.picture()
+    assert limits_picture.SVG.read_text(encoding="utf-8") == drawn, "run `python -m tests.support.limits_picture`"

@@ -13,7 +13,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError, SettingError
 from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
 from tunegate.pipeline.stage_spec import StageSpec
-from tunegate.pipeline.wants import model_place
+from tunegate.reading.files import model_place
 from tunegate_suites import build_check
 
 

@@ -13,6 +13,8 @@ CHOOSES = {"cases.choices": "{options}", "checks": ["choice"]}
 THOUGHTS = {"cases.path": "thoughts.jsonl", "cases.reference": "answer {number}"}
 SAMPLED = {"generate": {"temperature": 0.7, "samples": 3}}
 PAIR = ["topic=a", "topic=b"]
+TIMED = {"limits": {"latency_ms": {"p": 95, "max": 60000}}}
+FAST = {"limits": {"tokens_per_s": {"p": 95, "min": 0.001}}}
 
 PROOFS: Proofs = {
     "CasesSpec.path": suite({"cases.path": "others.jsonl"}),
@@ -133,5 +135,32 @@ PROOFS: Proofs = {
         suite({"slices": {"topic=a": 0.99}}, ANYTIME, refused="anytime"),
     ),
     "SuiteSpec.weight": ShownBy("test_groups.py", "test_a_weighted_pass_rate_is_shown_and_decides_nothing"),
+    "SuiteSpec.limits": (
+        suite({"limits": {"size_mb": 300}}),
+        suite({"limits": {"latency_ms": 60000}}),
+        suite({"limits": {"size_mb": 300}}, {"retention": {}}, refused="retention suite"),
+    ),
+    "LimitsSpec.latency_ms": suite({"limits.latency_ms": 60000}, {"limits": {"size_mb": 300}}),
+    "LimitsSpec.ttft_ms": suite({"limits.ttft_ms": 60000}, {"limits": {"size_mb": 300}}),
+    "LimitsSpec.tokens_per_s": suite({"limits.tokens_per_s": 0.001}, {"limits": {"size_mb": 300}}),
+    "LimitsSpec.size_mb": suite({"limits.size_mb": 300}, TIMED),
+    "LimitsSpec.memory_mb": suite({"limits.memory_mb": 300}, TIMED),
+    "LimitsSpec.cost_per_1k": suite({"limits.cost_per_1k": {"max": 1, "input": 1, "output": 1}}, TIMED),
+    "LimitsSpec.requests": (
+        suite({"limits.requests": 20}, {"limits": {"latency_ms": {"p": 50, "max": 60000}, "requests": 5}}),
+        suite({"limits.requests": 21}, TIMED, refused="the plan draws 20"),
+    ),
+    "LimitsSpec.warmup": suite({"limits.warmup": 9}, TIMED),
+    "LimitsSpec.concurrency": ShownBy("test_serving_limits.py", "concurrency=4"),
+    "TimeLimitSpec.p": suite({"limits.latency_ms.p": 99}, TIMED, refused="at least 100 are needed"),
+    "TimeLimitSpec.max": suite({"limits.latency_ms.max": 1e-9}, TIMED),
+    "TimeLimitSpec.max_ratio": ShownBy("test_serving_limits.py", "test_base_is_the_model_of_the_pipeline"),
+    "TimeLimitSpec.baseline": ShownBy("test_serving_limits.py", "test_a_model_against_itself_is_measured_in_turns"),
+    "SpeedLimitSpec.p": suite({"limits.tokens_per_s.p": 99}, FAST, refused="at least 100 are needed"),
+    "SpeedLimitSpec.min": ShownBy("test_limits.py", "test_speed_is_a_minimum"),
+    "SizeLimitSpec.max": ShownBy("test_limits.py", "test_size_and_memory_are_figures"),
+    "CostLimitSpec.max": ShownBy("test_limits.py", "test_cost_is_the_mean_by_the_prices_and_needs_every_count"),
+    "CostLimitSpec.input": ShownBy("test_limits.py", "test_cost_is_the_mean_by_the_prices_and_needs_every_count"),
+    "CostLimitSpec.output": ShownBy("test_limits.py", "test_cost_is_the_mean_by_the_prices_and_needs_every_count"),
     "SuiteSpec.gap": suite({"gap": {"between": PAIR, "max": 0, "at_least": 5}}),
 }

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from tunegate.api.subject import Subject, subject_of
 from tunegate.api.suite import Plan, Suite, load_suite, resolved
 from tunegate.checks.outcome import Outcome, Verdict
-from tunegate.commands.case_json import case_as_json
 from tunegate.commands.console import Bar
+from tunegate.commands.gate_json import case_as_json
 from tunegate.exceptions import ConfigError
 from tunegate.gates.book import NOT_ASKED_FOR
 from tunegate.gates.gate_run import GateRequest, GateRunResult

@@ -11,6 +11,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.commands.ledger import ledger_of_suite
 from tunegate.commands.report import gate_reports
+from tunegate.commands.subject import tell
 from tunegate.exceptions import ConfigError
 from tunegate.gates.candidate import ComparisonRequest, ComparisonResult, Side, compare_with_baseline
 from tunegate.gates.gate_run import answers_key
@@ -50,6 +51,8 @@ def against(options: Namespace, suite: Suite, open_subject: OpenSubject) -> int:
     draw = suite.plan.draw if options.draw is None else options.draw
     if draw < 1:
         raise ConfigError(f"--draw: expected at least 1, got {draw}")
+    if suite.limits is not None:
+        tell("gate", ["a comparison asks about answers: the limits of the suite are not measured; gate the model too"])
     request = comparison_of(options, suite, draw, open_subject)
     with Bar() as bar:
         result = compare_with_baseline(request, bar.update, installed_versions())

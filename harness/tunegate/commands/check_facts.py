@@ -27,11 +27,12 @@ from tunegate.pipeline.supply import Supply, supply_of
 from tunegate.suites.case_faults import contradictions, listed_in_text
 from tunegate.suites.fitting_plan import fitting_plan, supported_attempts
 from tunegate.suites.judged_plan import JudgedPlan, judged_plan
+from tunegate.suites.limits_cost import notes_on_limits
 from tunegate.suites.low_plan import LowPlan, low_plans
 from tunegate.suites.requirements_cost import RequirementsCost, requirements_cost
 from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
-from tunegate.training.remedies import TOO_FEW, ways
+from tunegate.training.remedies import LIMITS, TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
 from tunegate.verdicts.passes_when import conditions_of, passes_when
 
@@ -203,7 +204,7 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         checks_from={name: check.origin for name, check in named if isinstance(check, OwnCheck) and check.origin},
         lacking={name: without for name, check in named if (without := lacking(check, suite.cases))},
         allowed=dict(suite.allowed),
-        remarks=[*suite.remarks, *_remarks_on_bank(suite)],
+        remarks=[*suite.remarks, *_remarks_on_bank(suite), *notes_on_limits(suite.limits)],
         judges=admissions_of(suite.checks),
         low_plans=() if suite.retention else low_plans(suite.plan),
         judged_plan=judged,
@@ -305,9 +306,9 @@ def _stage(
 
 
 def _ways(stage: Stage) -> dict[str, list[str]]:
-    """Too few misses of its own are a cause only for a stage that learns from these."""
-    asks = stage.spec.data.own_answers is not None
-    return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if asks or cause != TOO_FEW}
+    """Too few misses of its own are a cause only for a stage that learns from these; limits are never trained for."""
+    left_out = {LIMITS} if stage.spec.data.own_answers is not None else {LIMITS, TOO_FEW}
+    return {cause: list(ladders) for cause, ladders in ways(stage.retrain).items() if cause not in left_out}
 
 
 def _rows_above(stage: Stage) -> list[int]:

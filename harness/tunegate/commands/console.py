@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.checks.outcome import Verdict, never_ended
-from tunegate.commands.case_json import case_as_json
+from tunegate.commands.gate_json import draw_as_json
 from tunegate.commands.plan_pipeline import pipeline_facts
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.draw import place_of
@@ -27,8 +27,9 @@ from tunegate.record.registered_risk import registered_risk
 from tunegate.record.under_way import under_way
 from tunegate.stats.retention import slips
 from tunegate.text.printable import json_line, printable
+from tunegate.verdicts.limit_words import limit_lines
 from tunegate.verdicts.luck_words import in_words as luck_in_words
-from tunegate.verdicts.reason import beyond_count
+from tunegate.verdicts.reason import beyond_count, without_limits
 from tunegate.verdicts.terms import PAIRED
 from tunegate.verdicts.words import interval_words, sentence, weighted_in_words
 
@@ -78,7 +79,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     The counts are those of the first draw. The verdict and `gate_interval` are the gate's: with `confirm`, those of the
     confirming draw, which decides.
     """
-    confirm = None if result.confirm is None else _draw_as_json(result.confirm)
+    confirm = None if result.confirm is None else draw_as_json(result.confirm)
     earlier = {"earlier": list(result.earlier)} if result.earlier else {}
     luck = (
         None
@@ -94,40 +95,9 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     )
     told = {"imported": dict(told)} if (told := result.run.start.get("imported")) else {}
     places = {"record": str(result.folder / EVENTS), "report": None if report is None else str(report)}
-    drawn = _draw_as_json(result.record)
+    drawn = draw_as_json(result.record)
     decided = {"verdict": result.deciding.verdict, "gate_interval": list(result.deciding.interval)}
     return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **told, **places}
-
-
-def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
-    by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
-    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
-    return {
-        "verdict": gate.verdict,
-        "reasons": [asdict(reason) for reason in gate.reasons],
-        "drawn": gate.drawn,
-        "passed": gate.passed,
-        "failed": gate.failed,
-        "invalid": gate.invalid,
-        "asked": gate.asked,
-        "spared": gate.spared,
-        **({"awaiting_labels": gate.awaits_labels} if gate.awaits_labels else {}),
-        "accept": gate.accept,
-        "interval": list(gate.interval),
-        "interval_selected": gate.selected,
-        **weighted,
-        "seed": gate.seed,
-        "suite_sha256": gate.suite_sha256,
-        "model_sha256": gate.model_sha256,
-        "error_categories": gate.error_categories,
-        "reused": gate.reused,
-        **({"continued": [look.facts for look in gate.looks]} if gate.looks else {}),
-        "ledger": gate.ledger and asdict(gate.ledger),
-        "asked_again": gate.answers.asked_again,
-        "judged_again": gate.judged.judged_again,
-        "in_common": gate.in_common and gate.in_common.facts,
-        "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
-    }
 
 
 def print_gate(result: GateRunResult, report: Path | None) -> None:
@@ -165,7 +135,13 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.weighted is not None:
         show(weighted_in_words(gate.weighted))
-    if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
+    for line in limit_lines(result.record.limit_results, result.record.figures):
+        show(line)
+    if (
+        gate.verdict is not Verdict.PASS
+        and not gate.spared
+        and (more := sentence(beyond_count(without_limits(gate.reasons))))
+    ):
         show(f"reason: {_short(more)}")
     show_in_common(gate)
     for waits in awaiting_in_words(result.run):

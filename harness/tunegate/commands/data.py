@@ -23,8 +23,7 @@ from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, loca
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.pipeline.pipeline_spec import PipelineSpec
-from tunegate.pipeline.wants import model_place
-from tunegate.reading.files import PIPELINE_FILE
+from tunegate.reading.files import PIPELINE_FILE, model_place
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import field_names, headers

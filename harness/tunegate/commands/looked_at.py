@@ -15,11 +15,12 @@ from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.wants import wants_of_pipeline
-from tunegate.reading.files import resolve
+from tunegate.reading.files import model_place, resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.trust.allowed import Trust, in_one_line, refusals, user_trust
 from tunegate.trust.wants import Wants, all_of, outside_of
+from tunegate.verdicts.limits import BASE
 
 WantsOfCheck = Callable[[object, Path, Path | None], Sequence[tuple[Path | None, Wants]]]
 """What the check of an entry wants, with the file of its options: `tunegate_suites.wants_of_check`."""
@@ -103,12 +104,19 @@ def _in_pipeline(file: YamlFile, data: Mapping[str, Any], wants_of_check: WantsO
 
 
 def _in_suite(file: YamlFile, keys: KeyPath, data: Mapping[str, Any], wants_of_check: WantsOfCheck) -> Iterator[Found]:
+    from tunegate.models.open_model import wants_of
+
     place = data.get("cases")
     place = _mapping(place).get("path", place)
     if isinstance(place, str):
         with suppress(TunegateError):
             reads = (file.path, resolve(place, file.path.parent))
             yield (file, (*keys, "cases")), file.path, Wants(reads=reads)
+    for name, limit in _mapping(data.get("limits")).items():
+        if isinstance(baseline := _mapping(limit).get("baseline"), str) and baseline != BASE:
+            with suppress(TunegateError):
+                place = model_place(baseline, file.path.parent)
+                yield (file, (*keys, "limits", name, "baseline")), file.path, wants_of(place, "limits.baseline")
     checks = data.get("checks")
     for index, entry in enumerate(cast("list[object]", checks) if isinstance(checks, list) else []):
         yield from _of_entry((file, (*keys, "checks", index)), entry, wants_of_check)

@@ -16,6 +16,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
 from tunegate.gates.draw import Draw, GatePlace, draw_fresh, open_cases
+from tunegate.gates.limits import check_measurable
 from tunegate.gates.runner import GateRunner
 from tunegate.gates.stored_answers import check_answered
 from tunegate.ledger.ledger import Ledger
@@ -119,6 +120,7 @@ class GateRunResult:
 
 def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, str]) -> GateRunResult:
     """Run a gate, or resume the same gate if it was interrupted or INVALID."""
+    check_measurable(request.suite.limits, request.model, None)  # before the ledger holds the draw
     folder, earlier = _folder(request)
     name = request.suite.name
     if request.more and last_event(folder) is None:

@@ -14,15 +14,18 @@ from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
 from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.gates.draw import Draw, GatePlace, Reference
+from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.model import Model, Response, answers_the_same, check_weights
+from tunegate.models.timing import Measured
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
-from tunegate.record.events import Answered, Asking, GateDecided, GateStarted, OutcomeJudged
+from tunegate.record.events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
 from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 from tunegate.verdicts.decision import Decision, find_stop
+from tunegate.verdicts.limits import any_not_measured
 from tunegate.verdicts.terms import Terms, conclude
 
 
@@ -32,6 +35,8 @@ class GateRunner:
 
     append: Callable[..., None]
     progress: Progress = no_progress
+    base: Callable[[], Model] | None = None
+    """Opens the model that a pipeline began with: the baseline `base` of limits."""
 
     def run(
         self,
@@ -53,6 +58,7 @@ class GateRunner:
         certain.
         """
         started = time.monotonic()
+        check_measurable(terms.limits, model, self.base)
         if begun is None:
             self._register(place, suite, terms, model, drawn, before)
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
@@ -63,6 +69,7 @@ class GateRunner:
             for case in cases
             if _is_final(suite, case, judged, answers, terms.ask_again)
         }
+        measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
         for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
@@ -79,12 +86,32 @@ class GateRunner:
                 self.progress(place.label, len(outcomes), len(cases))
         if asked:
             check_weights(model)  # before the verdict: it is about the bytes that were hashed
-        decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else ())
+        decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else (), measured)
         seconds = time.monotonic() - started
         self.append(GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds))
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
+
+    def _measure(
+        self,
+        place: GatePlace,
+        suite: Suite,
+        terms: Terms,
+        model: Model,
+        cases: Sequence[Case],
+        begun: GateRecord | None,
+    ) -> Measured | None:
+        """Time the requests of the suite's limits, unless they are on record: first, since a server may keep prompts
+        that it was asked before."""
+        if terms.limits is None or terms.purpose != "gate":
+            return None
+        known = begun.figures if begun else None
+        if known is not None and not any_not_measured(terms.limits, known):
+            return known
+        measured = measure(terms.limits, suite.settings, model, cases, lambda: open_baseline(terms.limits, self.base))
+        self.append(LimitsMeasured(**place.named, measured=measured))
+        return measured
 
     def _ask(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: AnswerLog

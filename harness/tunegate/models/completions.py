@@ -19,6 +19,9 @@ class Completion:
     finish_reason: FinishReason = "unknown"
     n_tokens: int | None = None
     fault: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    """How many tokens of the prompt the server did not compute, since it had them from an earlier request."""
 
 
 def read_completion(body: str) -> Completion:
@@ -42,7 +45,14 @@ def read_completion(body: str) -> Completion:
         return Completion(kept, fault=f"ended with finish_reason {_short(choice.get('finish_reason'))}")
     if not isinstance(text, str):
         return Completion(fault=f"has no text (finish_reason {_short(choice.get('finish_reason'))})")
-    return Completion(text, finish_reason, _count(_field(_field(reply, "usage"), "completion_tokens")))
+    usage = _field(reply, "usage")
+    return Completion(
+        text,
+        finish_reason,
+        _count(_field(usage, "completion_tokens")),
+        prompt_tokens=_count(_field(usage, "prompt_tokens")),
+        cached_tokens=_count(_field(_field(usage, "prompt_tokens_details"), "cached_tokens")),
+    )
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -108,10 +108,13 @@ class FewShotModel(WrappedModel):
     index: Callable[[Sequence[str]], Index] = WordIndex
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.inner.generate([self.with_shots(case, settings.form) for case in cases], settings)
+        return self.inner.generate(self.as_asked(cases, settings), settings)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.inner.score_choices([self.with_shots(case, settings.form) for case in cases], settings)
+        return self.inner.score_choices(self.as_asked(cases, settings), settings)
+
+    def as_asked(self, cases: Sequence[Case], settings: GenerationSettings) -> Sequence[Case]:
+        return [self.with_shots(case, settings.form) for case in cases]
 
     def with_shots(self, case: Case, form: Form = "auto") -> Case:
         """The case with the examples in its prompt."""

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from tunegate.addresses import MIN_SECRET_CHARS, without_secrets
+from tunegate.models.streamed import ON_CHUNK
 
 MAX_REPLY_BYTES = 16 * 2**20
 """The longest body that is read, in bytes after decompression; an answer of 100,000 tokens is half a megabyte."""
@@ -136,13 +137,16 @@ async def read_body(response: Any) -> bytes:
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
         raise BadReply(f"the server's reply is compressed as {encoding[:40]!r}, which was not requested")
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if encoding not in ("identity", "") else None
-    body = bytearray()
+    body, on_chunk = bytearray(), ON_CHUNK.get()
     async for chunk in response.aiter_raw():
         room = MAX_REPLY_BYTES + 1 - len(body)
         try:
-            body += chunk[:room] if inflate is None else inflate.decompress(chunk, room)
+            part = chunk[:room] if inflate is None else inflate.decompress(chunk, room)
         except zlib.error as error:
             raise BadReply(f"the server's reply cannot be decompressed: {error}") from error
+        body += part
+        if on_chunk is not None:
+            on_chunk(part)
         if len(body) > MAX_REPLY_BYTES:
             raise BadReply(f"the server's reply is longer than {MAX_REPLY_BYTES // 2**20} MiB")
     return bytes(body)

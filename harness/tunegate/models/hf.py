@@ -21,6 +21,7 @@ from tunegate.models.adapters import load_adapter
 from tunegate.models.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
 from tunegate.models.loading import Dtype, hf_import
 from tunegate.models.model import ChoiceScore, Fault, GenerationSettings, Response
+from tunegate.models.timing import HowTimed, Timing, timing_of
 
 BATCH_SIZE_CPU, BATCH_SIZE_GPU = 32, 128
 BATCH_TOKENS = 65_536  # prompt tokens in a batch, with padding: limits the memory for long prompts
@@ -58,6 +59,8 @@ class HFModel:
     target_delimiter: str = " "
     sha256_now: Callable[[], str] | None = None
     """Hashes the files again that it was loaded from."""
+    size_bytes: int | None = None
+    """The bytes of its weights on disk, adapters included."""
 
     @classmethod
     def load(
@@ -109,6 +112,36 @@ class HFModel:
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Answer the cases, longest prompts first; each answer is yielded when it is complete."""
+        jobs, misfits = self._questions(cases, settings)
+        yield from misfits
+        yield from self._run(jobs, lambda batch: self._answer(batch, cases, settings))
+
+    def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
+        """Answer the cases one at a time and time each, from its prompt's text to its last token.
+
+        The clock is read after a token is in main memory, so a GPU has finished its work by then.
+        """
+        for case in cases:
+            heard: list[float] = []
+
+            def on_token(heard: list[float] = heard) -> None:
+                if not heard:
+                    heard.append(how.clock())
+
+            started = how.clock()
+            jobs, misfits = self._questions([case], settings)
+
+            def answer(batch: Sequence[_Job], case: Case = case, on_token: Callable[[], None] = on_token):
+                return self._answer(batch, [case], settings, on_token)
+
+            [(_, response)] = [*misfits, *self._run(list(jobs), answer)]
+            seconds = how.clock() - started
+            first = heard[0] - started if heard else None
+            yield timing_of(response, seconds, first, len(jobs[0].prompt) if jobs else None)
+
+    def _questions(
+        self, cases: Sequence[Case], settings: GenerationSettings
+    ) -> tuple[list[_Job], list[tuple[int, Response]]]:
         if settings.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens: expected 1 or more, got {settings.max_new_tokens}")
         prompting.check_settings(self.tokenizer, settings)
@@ -117,9 +150,7 @@ class HFModel:
             prompt = prompting.answer_prompt(self.tokenizer, case, settings)
             return _Job(index, len(prompt), prompt, [])
 
-        jobs, misfits = self._prepared(cases, prepare, settings.max_new_tokens)
-        yield from misfits
-        yield from self._run(jobs, lambda batch: self._answer(batch, cases, settings))
+        return self._prepared(cases, prepare, settings.max_new_tokens)
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Log-likelihood of every choice as the prompt's continuation; the text is the most likely choice.
@@ -194,11 +225,16 @@ class HFModel:
                     hf_import("torch").cuda.empty_cache()
 
     def _answer(
-        self, batch: Sequence[_Job], cases: Sequence[Case], settings: GenerationSettings
+        self,
+        batch: Sequence[_Job],
+        cases: Sequence[Case],
+        settings: GenerationSettings,
+        on_token: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[int, Response]]:
         stop_window = max((len(stop.encode()) for stop in settings.stop), default=0) + 8
 
         def ended(row: int, tokens: Sequence[int]) -> bool:
+            on_token()
             if tokens[-1] in self._end_ids:
                 return True
             # A stop string that ends here is within the last few tokens: every token adds at least one byte.

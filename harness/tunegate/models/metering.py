@@ -6,15 +6,14 @@ Costs are not evidence: they are in a separate file, and no verdict depends on t
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tunegate.cases.case import Case
 from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.peak_memory import gpu_peak_bytes, peak_bytes
 from tunegate.models.wrapped import WrappedModel
 
 COST = "cost.json"
@@ -43,7 +42,7 @@ class Cost:
     def save(self, folder: Path) -> None:
         """Write it next to the record, unless nothing was asked: then the file of an earlier process stays."""
         if self.answers:
-            self.peak_mib, self.gpu_peak_mib = _peak_mib(), _gpu_peak_mib()
+            self.peak_mib, self.gpu_peak_mib = _in_mib(peak_bytes()), _in_mib(gpu_peak_bytes())
             (folder / COST).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 
@@ -55,20 +54,8 @@ def read_cost(folder: Path) -> Cost | None:
         return None
 
 
-def _peak_mib() -> float | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # macOS counts in bytes, Linux in KiB
-
-
-def _gpu_peak_mib() -> float | None:
-    torch: Any = sys.modules.get("torch")  # a model that needs it has imported it
-    if torch is None or not torch.cuda.is_available():
-        return None
-    return torch.cuda.max_memory_allocated() / 2**20
+def _in_mib(size: int | None) -> float | None:
+    return None if size is None else size / 2**20
 
 
 @dataclass(frozen=True)

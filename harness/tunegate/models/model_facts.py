@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,7 +37,7 @@ def model_facts(spec: str) -> ModelFacts:
     found = find_model(spec)
     file = _gguf_file(spec)
     return ModelFacts(
-        found.sha256, file.stat().st_size if file else _size(found), _parameters(found), _licence(found, file)
+        found.sha256, file.stat().st_size if file else found.size_bytes, _parameters(found), _licence(found, file)
     )
 
 
@@ -51,16 +50,8 @@ def _gguf_file(spec: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _weights(found: LocalModel) -> Sequence[Path]:
-    return [path for folder in (found.folder, *found.adapters) for path in sorted(folder.glob("*.safetensors"))]
-
-
-def _size(found: LocalModel) -> int:
-    return sum(path.stat().st_size for path in _weights(found))
-
-
 def _parameters(found: LocalModel) -> int | None:
-    counts = [_parameters_of(path) for path in _weights(found)]
+    counts = [_parameters_of(path) for path in found.weights]
     known = [count for count in counts if count is not None]
     return sum(known) if known and len(known) == len(counts) else None
 

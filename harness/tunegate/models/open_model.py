@@ -47,6 +47,15 @@ class LocalModel:
     sha256: str
     adapters: tuple[Path, ...] = ()
 
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files of its weights, with those of its adapters."""
+        return tuple(path for folder in (self.folder, *self.adapters) for path in sorted(folder.glob("*.safetensors")))
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.weights)
+
 
 def open_model(
     spec: str,
@@ -98,7 +107,8 @@ def open_model(
         dtype=dtype,
         batch_size=batch_size,
     )
-    model = replace(model, sha256_now=again)
+    size = path.stat().st_size if path.is_file() else found.size_bytes
+    model = replace(model, sha256_now=again, size_bytes=size)
     check_weights(model)
     return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
 

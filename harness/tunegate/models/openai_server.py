@@ -17,6 +17,8 @@ from tunegate.models.guarded import TRIES, incomplete_reply
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.probe import CLOSED, check_access, check_server
+from tunegate.models.streamed import ON_CHUNK, STREAM, FirstToken, whole_reply
+from tunegate.models.timing import HowTimed, Timing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -89,6 +91,18 @@ class OpenAIModel:
             )
         return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
 
+    def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
+        """Time a request for each case, in order; each tries once, since a retry would hide a time-out.
+
+        One at a time, each on a new connection; with `how.concurrency` above 1, that many at once.
+        """
+        server = replace(self._server, max_retries=0, concurrency=how.concurrency)
+        size = 1 if how.concurrency == 1 else max(len(cases), 1)
+        for start in range(0, len(cases), size):
+            block = cases[start : start + size]
+            found = dict(ask_all(server, block, lambda client, case: self._timed(client, case, settings, how)))
+            yield from (found[index] for index in range(len(block)))
+
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Raises ConfigError: the chat API does not give the likelihood of a given text."""
         raise ConfigError(
@@ -115,7 +129,25 @@ class OpenAIModel:
         response = await self._answer(client, case, settings)
         return replace(response, tries=max(1, len(tries)))
 
-    async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
+    async def _timed(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings, how: HowTimed) -> Timing:
+        first = FirstToken(how.clock)
+        ON_CHUNK.set(first.hear)  # only for this task
+        request = {**self._request(case, settings), **(STREAM if how.stream else {})}
+        started = how.clock()
+        try:
+            body = await self._requests.send(client, request)
+        except Exception as error:  # whatever the error, this request has no time
+            return Timing(error=f"{self.name}: {self._server.describe(error)}")
+        seconds = how.clock() - started
+        reply = read_completion(whole_reply(body) if how.stream else body)
+        if reply.fault is not None:
+            return Timing(error=f"{self.name}: the server's reply {reply.fault}")
+        if reply.cached_tokens and reply.prompt_tokens and reply.cached_tokens >= reply.prompt_tokens - 1:
+            return Timing(error=f"{self.name}: the server had the whole prompt from an earlier request")
+        first_token_s = None if first.at is None else first.at - started
+        return Timing(seconds, first_token_s, reply.prompt_tokens, reply.n_tokens)
+
+    def _request(self, case: Case, settings: GenerationSettings) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self.model,
             "messages": list(as_messages(settings.asks(case.prompt))),
@@ -123,10 +155,11 @@ class OpenAIModel:
             "temperature": settings.temperature,
             "seed": _seed(settings, case),
         }
-        if settings.stop:
-            request["stop"] = list(settings.stop)
+        return {**request, "stop": list(settings.stop)} if settings.stop else request
+
+    async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
         try:
-            reply = read_completion(await self._requests.send(client, request))
+            reply = read_completion(await self._requests.send(client, self._request(case, settings)))
         except Exception as error:  # whatever the error, this case has no answer
             fault = _fault(error)
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:

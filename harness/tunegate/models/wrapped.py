@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunegate.models.model import Model, notes_of, request_of, templates_of
+from tunegate.cases.case import Case
+from tunegate.models.model import GenerationSettings, Model, notes_of, request_of, templates_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class WrappedModel:
     @property
     def block_size(self) -> int:
         return self.inner.block_size
+
+    def as_asked(self, cases: Sequence[Case], settings: GenerationSettings) -> Sequence[Case]:
+        """The cases as the model inside is asked them."""
+        return cases
 
     @property
     def request(self) -> Mapping[str, Any]:

@@ -29,9 +29,9 @@ from tunegate.pipeline.pipeline import Pipeline, Stage, SuiteRef, independent_dr
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.pipeline.supply import supply_of
-from tunegate.pipeline.wants import NAMES, model_place, wants_of_pipeline
+from tunegate.pipeline.wants import NAMES, wants_of_pipeline
 from tunegate.pipeline.watched import Watched, draw_watched, reserve, too_many
-from tunegate.reading.files import resolve
+from tunegate.reading.files import model_place, resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
@@ -127,6 +127,10 @@ class _Reading:
         self.preparing = PrepareTools(local_tokens(model_place(self.spec.model, self.base_dir)))
         read = {name: _suite(name, entry, self.file, build_check) for name, entry in self.spec.suites.items()}
         self.suites = sealed_together(read)
+        for name, suite in read.items():
+            if suite.limits is not None and suite.limits.concurrency > 1:
+                message = "requests at once are only for a server, but a pipeline gates models on disk; leave it out"
+                raise self.file.error(("suites", name), f"limits.concurrency: {message}")
         self.watched = self._watched()
         self.suites = reserve(self.suites, self.watched.values())
 

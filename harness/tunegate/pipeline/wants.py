@@ -11,7 +11,7 @@ from typing import Any
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.stage_spec import StageSpec
-from tunegate.reading.files import resolve
+from tunegate.reading.files import model_place, resolve
 from tunegate.reading.yaml_file import KeyPath, load_yaml
 from tunegate.trust.wants import Code, Wants, Written
 
@@ -82,11 +82,3 @@ def _there(names: Sequence[str], base_dir: Path) -> tuple[Path, ...]:
         with suppress(ConfigError):
             places.append(resolve(name, base_dir))
     return tuple(places)
-
-
-def model_place(model: str, base_dir: Path) -> str:
-    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
-    if model.startswith(("package:", "http://", "https://")):
-        return model
-    local = resolve(model, base_dir)
-    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model

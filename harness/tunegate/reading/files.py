@@ -108,3 +108,11 @@ def resolve(path: str, base_dir: Path) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise NotThere(f"{path}: the Python package {name!r} is not installed: pip install {name.replace('_', '-')}")
     return Path(spec.submodule_search_locations[0]) / rest
+
+
+def model_place(model: str, base_dir: Path) -> str:
+    """A model folder or file relative to the pipeline file; anything else (a hub id, `package:…`) is left as it is."""
+    if model.startswith(("package:", "http://", "https://")):
+        return model
+    local = resolve(model, base_dir)
+    return str(local) if local.exists() or model.startswith((".", "/", "~")) else model

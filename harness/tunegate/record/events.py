@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
+from tunegate.models.timing import Measured
 from tunegate.record.draw_facts import LedgerPlace
 from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
@@ -37,7 +38,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """The event as a JSON object, its kind first."""
         values = {
-            one.name: asdict(value) if isinstance(value, LedgerPlace | Noise) else value
+            one.name: asdict(value) if isinstance(value, LedgerPlace | Noise | Measured) else value
             for one in fields(self)
             if (value := getattr(self, one.name)) != one.default or not one.metadata
         }
@@ -309,6 +310,14 @@ class GateContinued(OfGate):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsMeasured(OfGate):
+    """What the requests took that a suite's limits are compared with, before the first question of the draw."""
+
+    KIND: ClassVar[str] = "limits_measured"
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asking(OfGate):
     """The model is being asked; for a server this is recorded first, since it may answer differently the next time."""
 
@@ -369,7 +378,7 @@ KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
     CasesExplained,
-    *(GateStarted, GateContinued, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+    *(GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 

@@ -186,6 +186,10 @@ class Fold:
         self._gate(event).go_on(event)
 
     @_take.register
+    def _(self, event: events.LimitsMeasured, line: Mapping[str, Any]) -> None:
+        self._gate(event).measure(event.measured)
+
+    @_take.register
     def _(self, event: events.Asking, line: Mapping[str, Any]) -> None:
         self._gate(event).ask(event.questions)
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.models.model import Response
+from tunegate.models.timing import Measured
 from tunegate.record.answer_log import AnswerLog, answers_from_json
 from tunegate.record.draw_facts import ExplainedCases, Look
 from tunegate.record.events import (
@@ -29,6 +30,7 @@ from tunegate.record.frozen import FrozenDict, frozen
 from tunegate.record.judged_log import JudgedLog, is_unanswered
 from tunegate.record.outcome_json import outcome_from_json
 from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
+from tunegate.verdicts.limits import any_not_measured
 from tunegate.verdicts.reason import is_settled, reasons_or_sentence
 from tunegate.verdicts.terms import terms_from_json, why_not_continued
 
@@ -221,6 +223,7 @@ class GateFold(_Part[GateRecord]):
         self.judged = JudgedLog()
         self.answers = AnswerLog()
         self.answers_apart = False
+        self.timed: tuple[Measured, ...] = ()
         self.end: GateDecided | None = None
         self.ended_at = ""
         self.decided = False
@@ -253,6 +256,16 @@ class GateFold(_Part[GateRecord]):
             reused=begun.reused + event.reused,
         )
         self.end, self.decided = None, False
+
+    def measure(self, measured: Measured) -> None:
+        """Add what the requests took; raises ValueError if the measurement before it was already enough."""
+        rules = terms_from_json(self.started.terms).limits
+        refuse(self.settled or rules is None, "requests are timed that no limit asks for")
+        if rules is not None and self.timed:
+            refuse(not any_not_measured(rules, self.timed[-1]), "requests are timed again after a verdict on them")
+        refuse(measured.case_ids != self.started.case_ids[: len(measured.case_ids)], "other cases are timed")
+        self.timed += (measured,)
+        self.decided = False
 
     def ask(self, questions: Sequence[str]) -> None:
         """Note that the model is asked; this counts as one try, whatever comes of it."""
@@ -318,6 +331,7 @@ class GateFold(_Part[GateRecord]):
             judged=self.judged.frozen(),
             answers=self.answers.frozen(),
             answers_apart=self.answers_apart,
+            timed=self.timed,
             decided_at=self.ended_at if self.decided else "",
         )
         return registered if end is None else _ended(registered, end, self.decided)

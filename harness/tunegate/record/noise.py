@@ -12,8 +12,10 @@ from tunegate.verdicts.corrected import judged_by
 from tunegate.verdicts.reason import Kind
 from tunegate.verdicts.terms import PAIRED
 
-BY_COUNT: frozenset[Kind] = frozenset({"count", "stopped", "settled"})
-"""The reasons of a gate that was missed by its count, whose chance the plan gives."""
+BY_COUNT: frozenset[Kind] = frozenset(
+    {"count", "stopped", "settled", "limits_kept", "limit_not_measured", "limit_open"}
+)
+"""The reasons of a gate that was missed by its count, whose chance the plan gives; other limits may be met."""
 
 _JUDGED = (Verdict.PASS, Verdict.FAIL)
 

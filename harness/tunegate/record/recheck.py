@@ -85,7 +85,7 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
         )
     for look in gate.looks:
         _recheck_look(gate, look)
-    decision = conclude(gate.registered, gate.outcomes, before)
+    decision = conclude(gate.registered, gate.outcomes, before, gate.figures)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
             raise Tampered(
@@ -121,7 +121,7 @@ def _rounded(reasons: Sequence[Reason]) -> list[tuple[str, dict[str, Fact]]]:
 
 def _recheck_look(gate: GateRecord, look: Look) -> None:
     """A verdict after which the gate was continued must follow from the cases that were drawn until then."""
-    decision = conclude(terms_from_json(look.terms), gate.outcomes[: look.drawn])
+    decision = conclude(terms_from_json(look.terms), gate.outcomes[: look.drawn], (), gate.figures)
     if (decision.verdict, decision.passed, decision.failed) != (look.verdict, look.passed, look.failed):
         raise Tampered(
             f"gate {gate.key!r}: it was continued after {look.verdict} with {look.passed} passed, but its outcomes "

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import Tampered
+from tunegate.models.timing import Measured
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.draw_facts import ExplainedCases, LedgerPlace, Look
 from tunegate.record.frozen import FrozenDict
@@ -21,6 +22,7 @@ from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts.in_common import InCommon, in_common
+from tunegate.verdicts.limits import LimitResult, judge_limits
 from tunegate.verdicts.reason import Reason, awaits_labels, is_settled
 from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
@@ -82,6 +84,8 @@ class GateRecord:
     answers: AnswerLog = field(default_factory=AnswerLog)
     answers_apart: bool = False
     """Whether answers were recorded before they were judged; in older records, outcomes hold them."""
+    timed: tuple[Measured, ...] = ()
+    """What its limits were compared with; the last counts, and the earlier ones were INVALID."""
 
     @property
     def asked_or_judged_again(self) -> str:
@@ -94,6 +98,17 @@ class GateRecord:
         if not self.decided or self.stage is not None or not self.terms:
             return False
         return not why_not_continued(self.registered, self.verdict, self.passed, self.failed)
+
+    @property
+    def figures(self) -> Measured | None:
+        """What the limits of its suite are compared with; None without limits, and before it was measured."""
+        return self.timed[-1] if self.timed else None
+
+    @property
+    def limit_results(self) -> tuple[LimitResult, ...]:
+        """The verdict on each limit of its suite; empty without limits, and before they were measured."""
+        rules = self.registered.limits if self.terms.get("limits") else None
+        return judge_limits(rules, self.figures) if rules and self.figures else ()
 
     @property
     def looks_in_words(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunegate.stats.retention import KeptRule
+from tunegate.verdicts.limits import LimitRules
 from tunegate.verdicts.slices import SliceRule, Undersized
 from tunegate.verdicts.terms import GapRule, Purpose
 
@@ -31,3 +32,4 @@ class RegisteredTerms:
     undersized: Undersized = "INVALID"
     weight: Mapping[str, float] = field(default_factory=dict[str, float])
     at: float | None = None
+    limits: LimitRules | None = None

@@ -25,6 +25,7 @@ from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.stats.plans import GatePlan, PlanRule
 from tunegate.suites.retained import Retention
 from tunegate.verdicts.corrected import admissions_of, judged_by
+from tunegate.verdicts.limits import LimitRules
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Answering, GapRule, Terms, scaled
 
@@ -59,6 +60,8 @@ class Suite:
     """Notes that a person should read before trusting the suite."""
     seal: frozenset[str] = frozenset()
     """Questions that another suite seals: no working draw asks them."""
+    limits: LimitRules | None = None
+    """The limits on what serving costs."""
     made: Mapping[str, Any] | None = None
     """For a suite that is more than its file, because it was made from another tool's file or has a test function of
     pytest: what is needed to make it again from `path`."""
@@ -115,6 +118,7 @@ class Suite:
             remarks=self.remarks,
             weight=self.weight,
             at=plan.at_seen if self.has_groups else None,
+            limits=None if self.limits is None else self.limits.of_draw(plan.draw),
             **self.answering,
         )
 

@@ -27,6 +27,7 @@ from tunegate.checks.outcome import shallow
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import suite_json
 from tunegate.models.model import GenerationSettings
+from tunegate.reading.files import model_place
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import MissingField, check_unfilled
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
@@ -34,11 +35,14 @@ from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import form_fault, named_as_a_repeat, unfit
 from tunegate.suites.fitting_plan import proposal
+from tunegate.suites.limits_spec import LimitsSpec, baseline_of, limit_rules
 from tunegate.suites.retained import check_paired_bank, dumped_rules, retention_of
 from tunegate.suites.suite import Suite, check_bank
 from tunegate.suites.suite_spec import AnswerSpec, DrawSpec, GenerateSpec, PlanSpec, SuiteSpec
 from tunegate.suites.told_answers import GUARD, told_beforehand
+from tunegate.trust.allowed import refuse, user_trust
 from tunegate.verdicts.corrected import admissions_of, judged_by
+from tunegate.verdicts.limits import BASE, LimitRules
 from tunegate.verdicts.slices import SliceRule, slices_out_of_reach, too_many_for_a_draw
 from tunegate.verdicts.terms import GapRule
 from tunegate.verdicts.weighted import fault_of_weights
@@ -86,6 +90,7 @@ def make_suite(
             check_paired_bank(split(cases, share), *retention.rule(plan.draw, attempts=1), reuse=rule.reuse)
         except ConfigError as error:
             raise file.error((*keys, "retention"), str(error)) from error
+    limits = _limits(spec.limits, plan, file, (*keys, "limits"))
     terms = [
         rule.facts,
         share,
@@ -93,6 +98,7 @@ def make_suite(
         answer.to_json(),
         case_passes,
         *([sorted(spec.weight.items())] if spec.weight else []),
+        *([spec.limits.model_dump()] if spec.limits else []),
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
     ]
     return Suite(
@@ -113,6 +119,7 @@ def make_suite(
         weight=spec.weight,
         allowed=allowed,
         remarks=remarks,
+        limits=limits,
     )
 
 
@@ -213,6 +220,23 @@ def _parts(
         for fault in (*chain(*out_of_reach), *too_many_for_a_draw(cases, wanted, smallest)):
             raise file.error((*keys, key), fault)
     return slices, gap
+
+
+def _limits(spec: LimitsSpec | None, plan: GatePlan, file: YamlFile, keys: KeyPath) -> LimitRules | None:
+    """The limits on what serving costs; the model that they compare with is looked at, but not opened."""
+    if spec is None:
+        return None
+    baseline = baseline_of(spec)
+    try:
+        if baseline not in (None, BASE):
+            from tunegate.models.open_model import check_place, wants_of  # imported late: few suites need it
+
+            baseline = model_place(baseline, file.path.parent)
+            refuse(wants_of(baseline, "limits.baseline"), file.path, user_trust())
+            check_place(baseline)
+        return limit_rules(spec, plan.draw, baseline)
+    except (ConfigError, ValueError) as error:
+        raise file.error(keys, str(error)) from error
 
 
 def _load_cases(spec: SuiteSpec, file: YamlFile, keys: KeyPath) -> tuple[Case, ...]:

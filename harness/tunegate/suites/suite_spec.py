@@ -16,6 +16,7 @@ from tunegate.models.model import Form, SystemAs
 from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.reading.spec import Name, Spec, Text, listed, path_only
 from tunegate.stats.plans import ASK_AGAIN
+from tunegate.suites.limits_spec import LimitsSpec
 
 
 class DrawSpec(Spec):
@@ -280,6 +281,8 @@ class SuiteSpec(Spec):
     weight: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
     """Tag to its share in production, if the bank has other shares: a weighted pass rate is shown beside the verdict.
     Every case has exactly one of the tags."""
+    limits: LimitsSpec | None = None
+    """What serving the model may cost: a gate passes only if these are kept too."""
     retention: RetentionSpec | None = None
     """Makes it a retention suite."""
     case_passes: CasePasses | None = None
@@ -293,6 +296,12 @@ class SuiteSpec(Spec):
     def _vote_needs_samples(self) -> Self:
         if self.case_passes is not None and self.generate.samples == 1:
             raise ValueError("`case_passes` needs several answers to a case: set `generate: {samples: 5}`")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_need_a_gate(self) -> Self:
+        if self.limits is not None and self.retention is not None:
+            raise ValueError("`limits` has no effect in a retention suite; put it into the suite of a gate")
         return self
 
     @model_validator(mode="after")

@@ -56,7 +56,8 @@ class Evidence:
     `missed_gate` is the outcomes of the gate that failed worst. The same checks passed `train_passed` of `train_asked`
     answers to training prompts, and `train_cut` of the answers ended at the token limit; `train_fault` says why others
     were not judged. `losses` are the logged training losses in order. `forgotten` says what the model lost of an
-    earlier model's abilities; then the model missed no gate of its own, and `missed_gate` is empty. `trained` are the
+    earlier model's abilities, `over_limits` which limits on serving it exceeds; then its answers missed no gate of its
+    own, and `missed_gate` is empty. `trained` are the
     rows it was trained on, of which `rows_dropped` did not fit `max_length`; `all_rows` are all rows of the stage.
     `noise` says how likely a good model misses as badly; `may_redraw`, that a redraw of these weights asks fresh cases,
     and is their first.
@@ -72,6 +73,7 @@ class Evidence:
     training_error: str | None = None
     training_failure: FailureKind = "other"
     forgotten: Sequence[str] = ()
+    over_limits: Sequence[str] = ()
     trained: Sequence[Example] = ()
     all_rows: Sequence[Example] = ()
     rows_dropped: int = 0
@@ -159,6 +161,11 @@ def _broken_training(evidence: Evidence) -> Cause | None:
             return _cause(name)
         case "other":
             return _cause("the training failed")
+
+
+def _over_limits(evidence: Evidence) -> Cause | None:
+    """The answers are good enough, but serving the model costs too much: another training has the same cost."""
+    return _cause("limits") if evidence.over_limits else None
 
 
 def _forgetting(evidence: Evidence) -> Cause | None:
@@ -335,6 +342,7 @@ def _fit(evidence: Evidence) -> Cause | None:
 
 CAUSES: tuple[Callable[[Evidence], Cause | None], ...] = (
     _broken_training,
+    _over_limits,
     _forgetting,
     _rising_loss,
     _never_stops,

@@ -91,8 +91,8 @@ def describe(evidence: Evidence) -> list[str]:
     """The evidence in words, one fact per line."""
     if evidence.training_error is not None:
         return [evidence.training_error]
-    if evidence.forgotten:
-        return list(evidence.forgotten)
+    if evidence.over_limits or evidence.forgotten:
+        return [*evidence.over_limits, *evidence.forgotten]
     lines = [f"gate: {share(evidence.missed_gate)}, {evidence.accept_rate:.0%} needed"]
     if evidence.train_asked:
         lines.append(f"training data: {evidence.train_passed} of {evidence.train_asked} answered correctly")

@@ -25,11 +25,15 @@ _MORE = (_ROWS, _EPOCHS, _RATE)
 TOO_FEW = "too few misses"
 """The cause of a training without enough of the model's own misses to learn from."""
 
+LIMITS = "limits"
+"""The cause of a miss that no training mends: serving the model costs too much."""
+
 REMEDIES: Mapping[str, tuple[Remedy, ...]] = {
     "diverged": (_LOWER,),
     "out of memory": (),
     TOO_FEW: (_ROWS,),
     "the training failed": (_RATE,),
+    LIMITS: (),
     "forgetting": (Remedy("replay"), _LOWER),
     "learning rate too high": (_LOWER,),
     "learning rate too low": (_HIGHER, _EPOCHS, _ROWS),

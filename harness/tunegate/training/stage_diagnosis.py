@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import judge
@@ -15,7 +15,7 @@ from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.registration import good_rates
 from tunegate.record.events import Diagnosed
 from tunegate.record.noise import asks_fresh_cases, missed_gates, noise_of
-from tunegate.record.record import AttemptRecord, Diagnosis
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord
 from tunegate.record.run_log import RunLog
 from tunegate.seeds import derived_seed
 from tunegate.suites.suite import Suite
@@ -24,7 +24,8 @@ from tunegate.training.job import rows_of
 from tunegate.training.pairs import can_compare_again
 from tunegate.training.search import choose, trials_of
 from tunegate.training.stage_gates import OpenModel
-from tunegate.verdicts.terms import PAIRED
+from tunegate.verdicts.limit_words import words_of
+from tunegate.verdicts.terms import PAIRED, conclude
 
 PROBE_ROWS = 32
 """How many training rows a failed model is asked, to distinguish underfitting from overfitting."""
@@ -78,10 +79,11 @@ class StageDiagnosis:
         same_weights = [training] if training is attempt else [training, attempt]
         noise = noise_of(same_weights, good_rates(self.pipeline, self.stage))
         may_redraw = training is attempt and self._can_redraw(attempt)
-        missed = [gate for gate in failed if gate.purpose not in PAIRED]
+        missed = [gate for gate in failed if gate.purpose not in PAIRED and not _only_over_limits(gate)]
         if not missed:
-            forgotten = [f"{gate.key}: {gate.reason}" for gate in failed]
-            return Evidence((), 1.0, forgotten=forgotten, noise=noise, may_redraw=may_redraw)
+            over = [f"{gate.key}: {line}" for gate in failed if gate.purpose not in PAIRED for line in _over(gate)]
+            forgotten = [f"{gate.key}: {gate.reason}" for gate in failed if gate.purpose in PAIRED]
+            return Evidence((), 1.0, forgotten=forgotten, over_limits=over, noise=noise, may_redraw=may_redraw)
         worst = min(missed, key=lambda gate: gate.passed / max(gate.asked, 1))
         trained = rows_of(self.pipeline, self.stage, settings).examples
         probe = _probe(self.pipeline.suites[worst.gate], trained[:PROBE_ROWS], open_model)
@@ -106,6 +108,17 @@ class StageDiagnosis:
             return False
         fresh = can_compare_again(self.pipeline, self.log.record, self.stage, attempt.number)
         return fresh and asks_fresh_cases(attempt)
+
+
+def _only_over_limits(gate: GateRecord) -> bool:
+    """Whether its answers passed, and only the limits on serving were missed."""
+    if not gate.limit_results:
+        return False
+    return conclude(replace(gate.registered, limits=None), gate.outcomes).verdict is Verdict.PASS
+
+
+def _over(gate: GateRecord) -> list[str]:
+    return [words_of(result) for result in gate.limit_results if result.verdict is Verdict.FAIL]
 
 
 @dataclass(frozen=True, slots=True)

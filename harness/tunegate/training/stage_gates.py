@@ -187,7 +187,8 @@ class StageGates:
         return Verdict.PASS
 
     def _runner(self) -> GateRunner:
-        return GateRunner(self.log.append, self.progress)
+        base = ModelOnDisk(self.pipeline.model, self._run().start["model_sha256"])
+        return GateRunner(self.log.append, self.progress, lambda: self.open_earlier(base))
 
     def _begun(self, place: GatePlace) -> GateRecord | None:
         assert place.attempt is not None

@@ -58,6 +58,12 @@ Kind = Literal[
     # several cases of a group
     "grouped",
     "grouped_luck",
+    # limits on what serving costs
+    "limits_kept",
+    "limit_met",
+    "limit_missed",
+    "limit_not_measured",
+    "limit_open",
     # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
@@ -71,6 +77,7 @@ OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
     "grouped_luck",
+    *("limit_missed", "limit_not_measured", "limit_open"),
 )
 """The kinds for which a gate does not pass although enough cases passed."""
 
@@ -109,6 +116,11 @@ def is_settled(verdict: Verdict, reasons: Sequence[Reason]) -> bool:
 def reasons_or_sentence(reasons: Sequence[Reason] | None, sentence: str) -> tuple[Reason, ...]:
     """The recorded reasons, or the sentence of an older record that has none."""
     return (because("said", text=sentence),) if reasons is None else tuple(reasons)
+
+
+def without_limits(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """The reasons other than limits, which are shown on lines of their own."""
+    return tuple(one for one in reasons if not one.kind.startswith("limit"))
 
 
 def beyond_count(reasons: Sequence[Reason]) -> tuple[Reason, ...]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypedDict, get_args
 
 from tunegate.checks.outcome import CasePasses, Outcome, Verdict
+from tunegate.models.timing import Measured
 from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.stats.retention import KeptRule, RetentionRisk, Tier
@@ -18,6 +19,7 @@ from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
 from tunegate.verdicts.grouped import Independent, independent, widened
+from tunegate.verdicts.limits import LimitRules, limit_rules_from_json, limit_rules_to_json, with_limits
 from tunegate.verdicts.reason import Reason, awaits_labels, because
 from tunegate.verdicts.slices import WORST, SliceRule, Undersized, judge_slices
 
@@ -88,11 +90,13 @@ class Terms:
     at: float | None = None
     """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
     independent cases that it is worth; older records, and suites without groups, do not have it."""
+    limits: LimitRules | None = None
+    """The limits on what serving costs; only for the first draw of a gate, which measures it."""
 
     def confirming(self, plan: DrawPlan) -> Terms:
         """The terms of the draw that confirms a pass: error caps in proportion to its size, rounded down."""
         caps = scaled(self.max_errors, self.plan.draw, plan.draw)
-        return replace(self, plan=plan, purpose="confirm", max_errors=caps)
+        return replace(self, plan=plan, purpose="confirm", max_errors=caps, limits=None)
 
     def continued(self, cases: int) -> Terms:
         """The terms with this number of cases added, for a plan that may be continued; raises TypeError for another.
@@ -129,6 +133,7 @@ class Terms:
             **({"undersized": self.undersized} if self.slices or self.gap else {}),
             **({"weight": dict(self.weight)} if self.weight else {}),
             **({} if self.at is None else {"at": self.at}),
+            **({"limits": limit_rules_to_json(self.limits)} if self.limits else {}),
         }
 
 
@@ -182,6 +187,7 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
         {str(tag): float(share) for tag, share in data.get("weight", {}).items()},
         None if data.get("at") is None else float(data["at"]),
+        limit_rules_from_json(data.get("limits")),
     )
 
 
@@ -215,8 +221,11 @@ def _remarks(data: Any) -> tuple[str, ...]:
     return tuple(map(str, data))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
 
 
-def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
+def conclude(
+    terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = (), figures: Measured | None = None
+) -> Decision:
     """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
+    `figures` are what the limits, if there are any, are compared with.
 
     Any draw that only waits for people's labels is INCONCLUSIVE.
     baseline, reference: nothing to decide; INVALID when a case was not judged. retention and worth: the paired
@@ -238,7 +247,7 @@ def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome
             comparison = compared(terms, outcomes, before)
             return replace(decision, verdict=comparison.verdict, reasons=comparison.reasons)
         case "gate" | "confirm":
-            return _with_groups(terms, decision, outcomes[: decision.asked])
+            return with_limits(terms.limits, _with_groups(terms, decision, outcomes[: decision.asked]), figures)
 
 
 def _with_groups(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) -> Decision:

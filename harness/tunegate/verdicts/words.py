@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts import limit_words
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -161,6 +162,8 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
+    "limits_kept": lambda facts: limit_words.all_kept(facts),
+    **limit_words.WORDINGS,
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
