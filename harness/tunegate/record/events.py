@@ -18,6 +18,7 @@ from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.retention import KeptRule
+from tunegate.verdicts.diversity import DiversityRule, Measured
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.slices import SliceRule, Undersized
 from tunegate.verdicts.terms import GapRule, Purpose
@@ -305,6 +306,7 @@ class RegisteredTerms:
     max_errors: Mapping[str, int]
     slices: Mapping[str, SliceRule] = field(default_factory=dict[str, SliceRule])
     gap: GapRule | None = None
+    diversity: DiversityRule | None = None
     admissions: Mapping[str, Json] = field(default_factory=dict[str, Json])
     max_drop: float | None = None
     kept: KeptRule | None = None
@@ -356,12 +358,14 @@ class GateDecided(OfGate):
     spared: int = 0
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
+    diversity: tuple[Measured, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""
         reasons = {} if self.reasons is None else {"reasons": [asdict(reason) for reason in self.reasons]}
-        return {**super(GateDecided, self).to_json(), **reasons}
+        figures = {"diversity": [asdict(one) for one in self.diversity]} if self.diversity else {}
+        return {**super(GateDecided, self).to_json(), **reasons, **figures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

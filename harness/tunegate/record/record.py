@@ -18,6 +18,7 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts.diversity import Measured
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import MEASURED, REFERENCE, REFERENCES, Terms, terms_from_json, why_not_continued
 from tunegate.verdicts.weighted import weighted_rate
@@ -113,6 +114,8 @@ class GateRecord:
     spared: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
     error_categories: Mapping[str, int] = field(default_factory=FrozenDict[str, int])
+    diversity: tuple[Measured, ...] = ()
+    """The figures of its rule on diversity."""
     seconds: float = 0.0
     judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)

@@ -58,6 +58,12 @@ Kind = Literal[
     # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
+    # the diversity of the answers
+    "diversity_kept",
+    "diversity_lost",
+    "diversity_undecided",
+    "diversity_few",
+    "diversity_not_measured",
     # the sentence of an older record, which has no kinds
     "said",
 ]
@@ -67,7 +73,7 @@ COUNTED: tuple[Kind, ...] = ("count", "measured")
 OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
-    "grouped_luck",
+    *("grouped_luck", "diversity_lost", "diversity_undecided", "diversity_few", "diversity_not_measured"),
 )
 """The kinds for which a gate does not pass although enough cases passed."""
 

@@ -17,6 +17,7 @@ from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.diversity import DiversityRule, Measured, judge_diversity
 from tunegate.verdicts.grouped import Independent, independent, widened
 from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.slices import WORST, SliceRule, Undersized, judge_slices
@@ -88,6 +89,8 @@ class Terms:
     at: float | None = None
     """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
     independent cases that it is worth; older records, and suites without groups, do not have it."""
+    diversity: DiversityRule | None = None
+    """How diverse the answers must be."""
 
     def confirming(self, plan: DrawPlan) -> Terms:
         """The terms of the draw that confirms a pass: error caps in proportion to its size, rounded down."""
@@ -129,6 +132,7 @@ class Terms:
             **({"undersized": self.undersized} if self.slices or self.gap else {}),
             **({"weight": dict(self.weight)} if self.weight else {}),
             **({} if self.at is None else {"at": self.at}),
+            **({"diversity": asdict(self.diversity)} if self.diversity else {}),
         }
 
 
@@ -182,7 +186,15 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
         {str(tag): float(share) for tag, share in data.get("weight", {}).items()},
         None if data.get("at") is None else float(data["at"]),
+        _diversity(data.get("diversity")),
     )
+
+
+def _diversity(data: Any) -> DiversityRule | None:
+    if data is None:
+        return None
+    facts: dict[str, Any] = {**data, "measures": tuple(data["measures"])}
+    return DiversityRule(**facts)
 
 
 def _kept(data: Any) -> KeptRule | None:
@@ -215,15 +227,18 @@ def _remarks(data: Any) -> tuple[str, ...]:
     return tuple(map(str, data))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
 
 
-def conclude(terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = ()) -> Decision:
+def conclude(
+    terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = (), figures: Sequence[Measured] = ()
+) -> Decision:
     """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
+    `figures` are those of a rule on diversity.
 
     baseline, reference: nothing to decide; INVALID when a case was not judged. retention and worth: the paired
     comparison decides.
     gate and confirm: the plan decides, and a pass must also hold in every slice that has a minimum, between the groups,
-    and after correction for the judges' known errors.
+    after correction for the judges' known errors, and for the diversity of the answers.
     """
-    decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
+    decision = replace(decide(terms.plan, outcomes, terms.max_errors, terms.curtail), diversity=tuple(figures))
     match terms.purpose:
         case "baseline" | "reference" | "worth reference":
             measured = {"passed": decision.passed, "drawn": decision.drawn}
@@ -253,7 +268,7 @@ def _with_groups(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) 
 def _with_requirements(
     terms: Terms, decision: Decision, outcomes: Sequence[Outcome], worth: Independent | None
 ) -> Decision:
-    """The decision after the further requirements on a pass: slices, groups, corrected pass rates."""
+    """The decision after the further requirements on a pass: slices, groups, corrected pass rates, diversity."""
     found: list[tuple[Verdict, Reason]] = []
     if worth is not None and not worth.enough:
         found.append((Verdict.INCONCLUSIVE, worth.reason))
@@ -263,6 +278,8 @@ def _with_requirements(
         gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least, terms.undersized)
         found += [(gap.verdict, reason) for reason in gap.reasons]
     found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
+    if terms.diversity:
+        found += judge_diversity(terms.diversity, decision.diversity)
     for verdict in WORST:
         objections = [reason for said, reason in found if said is verdict]
         if objections:

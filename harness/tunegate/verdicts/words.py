@@ -91,6 +91,12 @@ def _by_plan(facts: Facts) -> str:
     return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
 
 
+def _diversity(facts: Facts) -> str:
+    """`distinct_1 0.12 where the references have 0.48: 0.25 of it (at most 0.31)`"""
+    figures = f"{facts['measure']} {facts['answers']:.3g} where {facts['against']} have {facts['others']:.3g}"
+    return f"{figures}: {facts['ratio']:.2f} of it (at most {facts['upper']:.2f})"
+
+
 def _not_shown(facts: Facts) -> str:
     """Why a candidate is not shown to be as good as its baseline, and how many cases could show it at best."""
     exact = f"exact p = {facts['p_value']:.2g}"
@@ -160,6 +166,13 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
+    "diversity_kept": lambda facts: f"{_diversity(facts)}, {facts['at_least']:g} needed",
+    "diversity_lost": lambda facts: f"too little diversity: {_diversity(facts)}, {facts['at_least']:g} needed",
+    "diversity_undecided": lambda facts: (
+        f"{_diversity(facts)}: below the {facts['at_least']:g} needed, but it may be chance; draw more cases"
+    ),
+    "diversity_few": "{measure}: {texts} independent answers are too few to tell their diversity, {needed} are needed",
+    "diversity_not_measured": "the diversity of the answers by {measure} was not measured: {cause}",
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
