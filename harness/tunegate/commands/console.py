@@ -29,7 +29,7 @@ from tunegate.text.printable import json_line, printable
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count
 from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import interval_words, sentence, weighted_in_words
+from tunegate.verdicts.words import diversity_in_words, interval_words, sentence, weighted_in_words
 
 SHOWN_IDS = 12
 
@@ -100,7 +100,6 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
 
 def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
-    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
     return {
         "verdict": gate.verdict,
         "reasons": [asdict(reason) for reason in gate.reasons],
@@ -113,7 +112,7 @@ def _draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "interval": list(gate.interval),
         "interval_selected": gate.selected,
-        **weighted,
+        **gate.further_figures,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,
@@ -184,6 +183,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     show(f"{gate.verdict}: {count} ({interval_words(gate.interval, selected=gate.selected)})")
     if gate.weighted is not None:
         show(weighted_in_words(gate.weighted))
+    if gate.diversity and gate.registered.diversity:
+        show(diversity_in_words(gate.registered.diversity, gate.diversity))
     if gate.verdict is not Verdict.PASS and not gate.spared and (more := sentence(beyond_count(gate.reasons))):
         show(f"reason: {_short(more)}")
     if gate.can_be_continued:

@@ -184,6 +184,12 @@ class GateRecord:
         return weighted_rate(self.registered.weight, self.outcomes)
 
     @property
+    def further_figures(self) -> dict[str, Any]:
+        """The figures that only some suites ask for, as JSON."""
+        weighted = {"weighted": self.weighted and asdict(self.weighted)} if self.terms.get("weight") else {}
+        return {**weighted, **({"diversity": [asdict(one) for one in self.diversity]} if self.diversity else {})}
+
+    @property
     def compared_afresh(self) -> bool:
         """Whether it is compared with an earlier model on cases that both were asked for it; draws of older records ask
         every attempt the same cases."""

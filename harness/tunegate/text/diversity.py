@@ -55,29 +55,36 @@ def unlike_others(texts: Sequence[Sequence[str]]) -> Figure:
     The same numbers as `sentence_bleu(..., SmoothingFunction().method1, auto_reweigh=True)` of nltk, which a test
     compares; counting each text once makes hundreds of subsets affordable.
     """
-    counts = [[Counter(_grams(words, n)) for n in range(1, LONGEST_GRAM + 1)] for words in texts]
+    counts = [_shared([Counter(_grams(words, n)) for words in texts]) for n in range(1, LONGEST_GRAM + 1)]
     lengths = [len(words) for words in texts]
 
     def figure(chosen: Sequence[int]) -> float:
-        most = [_two_most([counts[at][order] for at in chosen]) for order in range(LONGEST_GRAM)]
+        most = [_two_most([of_order[at] for at in chosen]) for of_order in counts]
         others = Counter(lengths[at] for at in chosen)
-        return 1.0 - sum(_bleu(counts[at], lengths[at], most, others) for at in chosen) / len(chosen)
+        scores = (_bleu([of_order[at] for of_order in counts], lengths[at], most, others) for at in chosen)
+        return 1.0 - sum(scores) / len(chosen)
 
     return figure
 
 
-def _two_most(counts: Sequence[Counter[Gram]]) -> dict[Gram, tuple[int, int]]:
+def _shared(counts: Sequence[Counter[Gram]]) -> list[list[tuple[Gram, int]]]:
+    """The counts of the runs that several texts have: no other run can be common to a text and the others."""
+    texts = Counter(gram for one in counts for gram in one)
+    return [[(gram, count) for gram, count in one.items() if texts[gram] > 1] for one in counts]
+
+
+def _two_most(counts: Sequence[Sequence[tuple[Gram, int]]]) -> dict[Gram, tuple[int, int]]:
     """The two highest counts of each run, by text: the highest of all other texts is one of them."""
     most: dict[Gram, tuple[int, int]] = {}
     for one in counts:
-        for gram, count in one.items():
+        for gram, count in one:
             first, second = most.get(gram, (0, 0))
             most[gram] = (count, first) if count > first else (first, max(second, count))
     return most
 
 
 def _bleu(
-    counts: Sequence[Counter[Gram]],
+    counts: Sequence[Sequence[tuple[Gram, int]]],
     length: int,
     most: Sequence[Mapping[Gram, tuple[int, int]]],
     lengths: Mapping[int, int],
@@ -87,7 +94,7 @@ def _bleu(
     logarithms = 0.0
     for order in range(orders):
         common = 0
-        for gram, count in counts[order].items():
+        for gram, count in counts[order]:
             first, second = most[order][gram]
             common += min(count, second if count == first else first)
         if not order and not common:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts.diversity import DiversityRule, Measured
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -71,6 +72,12 @@ def weighted_in_words(found: StratifiedRate) -> str:
     )
 
 
+def diversity_in_words(rule: DiversityRule, measured: Sequence[Measured]) -> str:
+    """The figures of a rule on diversity in one line, for terminal and report."""
+    told = (f"{one.measure} {'not measured' if one.fault else f'{one.ratio:.2f}'}" for one in measured)
+    return f"diversity as a share of that of {rule.against}: {', '.join(told)}; at least {rule.at_least:g} needed"
+
+
 def _of(reason: Reason) -> str:
     wording = WORDINGS[reason.kind]
     return wording.format(**reason.facts) if isinstance(wording, str) else wording(reason.facts)
@@ -91,10 +98,7 @@ def _by_plan(facts: Facts) -> str:
     return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
 
 
-def _diversity(facts: Facts) -> str:
-    """`distinct_1 0.12 where the references have 0.48: 0.25 of it (at most 0.31)`"""
-    figures = f"{facts['measure']} {facts['answers']:.3g} where {facts['against']} have {facts['others']:.3g}"
-    return f"{figures}: {facts['ratio']:.2f} of it (at most {facts['upper']:.2f})"
+_DIVERSITY = "{measure} {ratio:.2f} of that of {against} (upper limit {upper:.2f}, {at_least:g} needed)"
 
 
 def _not_shown(facts: Facts) -> str:
@@ -166,11 +170,9 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
         "(a model that passes {at:.1%} of cases reaches this rate with probability {luck:.3f}, "
         "{allowed:.3f} is allowed)"
     ),
-    "diversity_kept": lambda facts: f"{_diversity(facts)}, {facts['at_least']:g} needed",
-    "diversity_lost": lambda facts: f"too little diversity: {_diversity(facts)}, {facts['at_least']:g} needed",
-    "diversity_undecided": lambda facts: (
-        f"{_diversity(facts)}: below the {facts['at_least']:g} needed, but it may be chance; draw more cases"
-    ),
+    "diversity_kept": f"diversity: {_DIVERSITY}",
+    "diversity_lost": f"too little diversity: {_DIVERSITY}",
+    "diversity_undecided": f"diversity: {_DIVERSITY}, which may be chance: draw more cases",
     "diversity_few": "{measure}: {texts} independent answers are too few to tell their diversity, {needed} are needed",
     "diversity_not_measured": "the diversity of the answers by {measure} was not measured: {cause}",
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
