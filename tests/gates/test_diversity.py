@@ -246,14 +246,14 @@ def test_words_are_counted_on_equal_lengths() -> None:
     """Answers that only say more than the references do not look less diverse: distinct-1 falls with length."""
     short = sentences(60)
     pairs = [Pair(f"{one} {' '.join(sentences(12, seed=n))}", one, str(n)) for n, one in enumerate(short)]
-    [found] = measure(DiversityRule(measures=("distinct_1",)), pairs, halves=99)
+    [found] = measure(DiversityRule(measures=("distinct_1",)), pairs)
     assert found.answers == found.others
     assert found.texts == 60
 
 
 def test_an_answer_without_words_is_no_text_to_count_words_in() -> None:
     pairs = [Pair("" if n < 45 else one, one, str(n)) for n, one in enumerate(sentences(60))]
-    words, texts = measure(DiversityRule(measures=("distinct_1", "near_duplicates")), pairs, halves=99)
+    words, texts = measure(DiversityRule(measures=("distinct_1", "near_duplicates")), pairs)
     assert words.texts == 15
     assert verdict_on(DiversityRule(), words) is INCONCLUSIVE
     assert verdict_on(DiversityRule(), texts) is FAIL
@@ -261,7 +261,7 @@ def test_an_answer_without_words_is_no_text_to_count_words_in() -> None:
 
 def test_cases_of_a_group_count_once() -> None:
     pairs = [Pair(one, one, str(n // 3)) for n, one in enumerate(sentences(60))]
-    [found] = measure(DiversityRule(measures=("gzip",)), pairs, halves=99)
+    [found] = measure(DiversityRule(measures=("gzip",)), pairs)
     assert found.texts == 20
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isclose
+from math import ceil, isclose
 from random import Random
 
 from tunegate.checks.outcome import Outcome, Verdict
@@ -25,7 +25,8 @@ from tunegate.verdicts.terms import Terms
 
 DECIDED = ("gate", "confirm")
 """The purposes of draws that a rule on diversity applies to."""
-HALVES = 499
+HALVES = 199
+"""Random halves of the cases; more if a smaller risk needs a higher rank than the highest of these."""
 BELIEVED: tuple[Measure, ...] = ("vendi",)
 """Measures that ask a model: a record's figures are believed, as for a check that does."""
 
@@ -91,13 +92,13 @@ _OF_TEXTS: Mapping[Measure, Callable[[Sequence[str]], Figure]] = {
 }
 
 
-def measure(rule: DiversityRule, pairs: Sequence[Pair], halves: int = HALVES) -> tuple[Measured, ...]:
+def measure(rule: DiversityRule, pairs: Sequence[Pair]) -> tuple[Measured, ...]:
     """The figures by each measure of the rule; a measure that cannot be computed has a fault instead."""
     risk = rule.risk / len(rule.measures)
-    return tuple(_measured(name, pairs, risk, halves) for name in rule.measures)
+    return tuple(_measured(name, pairs, risk) for name in rule.measures)
 
 
-def _measured(name: Measure, pairs: Sequence[Pair], risk: float, halves: int) -> Measured:
+def _measured(name: Measure, pairs: Sequence[Pair], risk: float) -> Measured:
     if name in _OF_WORDS:
         cut = [(one, *_of_one_length(one)) for one in pairs]
         pairs = [one for one, answer, _ in cut if answer]
@@ -114,7 +115,7 @@ def _measured(name: Measure, pairs: Sequence[Pair], risk: float, halves: int) ->
     except (MissingExtra, CannotJudge) as error:
         return Measured(name, fault=str(error))
     every = range(len(pairs))
-    ratios = [ratio(answers(half), others(half)) for half in random_halves(units, halves)]
+    ratios = [ratio(answers(half), others(half)) for half in random_halves(units, max(HALVES, ceil(1 / risk)))]
     return Measured(name, len(units), answers(every), others(every), upper_limit(ratios, risk))
 
 
