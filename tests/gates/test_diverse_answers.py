@@ -108,6 +108,21 @@ def test_answers_are_held_against_the_texts_of_a_file(folder: Path, capsys: Capt
     assert gate(sentences(3, seed=1) * 20, run="collapsed") == 1
 
 
+def test_each_key_of_the_rule_counts(folder: Path) -> None:
+    """The same ten answers, held to other rules."""
+    found: list[tuple[int, Measured]] = []
+    keys = ("", "at_least: 0.2, ", "risk: 0.001, ")
+    for number, key in enumerate((*(f"{key}measures: distinct_2" for key in keys), "measures: templates")):
+        suite([f"{one}, number {n}" for n, one in enumerate(sentences(60))], f"diversity: {{{key}}}")
+        code = gate([f"{one}, number {n}" for n, one in enumerate(sentences(10) * 6)], run=str(number))
+        [one] = read_run(Path(str(number))).all_gates()
+        found.append((code, *one.diversity))
+    assert [code for code, _ in found] == [1, 0, 1, 1]
+    assert found[3][1].measure == "templates"
+    limits = [one.upper for _, one in found]
+    assert limits[0] == limits[1] < limits[2]  # a smaller risk, a higher limit
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
