@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.places import ROOT
 from tests.support.record_edits import events_of, set_at, write
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.cli import main
@@ -91,6 +92,16 @@ def test_right_answers_that_repeat_as_the_references_do_pass(folder: Path) -> No
     suite(references, check="exact")
     wrong = [labels[(labels.index(one) + 1) % 4] if n < 3 else one for n, one in enumerate(references)]
     assert gate(wrong) == 0
+
+
+@pytest.mark.parametrize(("collapsed", "verdict"), [(False, PASS), (True, FAIL)])
+def test_answers_on_the_bank_of_the_demo(collapsed: bool, verdict: Verdict) -> None:
+    """Of 100 cases 92 are right and 8 plausibly wrong, as of the models that the demo promotes; or all are the same."""
+    path = ROOT / "suites" / "tunegate_suites" / "data" / "gene_pairs" / "held_out.jsonl"
+    rows = Random(0).sample([json.loads(line) for line in path.read_text().splitlines()], 100)
+    said = ["autosomal recessive" if collapsed else row["choices"][n < 8] for n, row in enumerate(rows)]
+    pairs = [Pair(one, row["answer"], row["doc"]) for one, row in zip(said, rows, strict=True)]
+    assert {verdict_on(DiversityRule(), one) for one in measure(DiversityRule(), pairs)} == {verdict}
 
 
 def test_check_says_what_is_asked_for(folder: Path, capsys: Capture) -> None:
