@@ -95,7 +95,8 @@ def diversity_bars(one: Measured, at_least: float) -> Markup:
     answers must reach."""
     scale = 100.0 / (max(one.answers, one.others) or 1.0)
     least = min(99.2, at_least * one.others * scale)
-    told = f"{one.measure}: answers {one.answers:.3g}, compared with {one.others:.3g}"
+    figures = f"{one.measure}: answers {one.answers:.3g}, compared with {one.others:.3g}"
+    told = f"{figures}; the upper limit of their ratio is {one.upper:.2f}"
     return tag(
         "svg",
         tag("title", told),

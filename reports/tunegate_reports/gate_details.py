@@ -76,7 +76,7 @@ def diversity(gate: GateView) -> Markup:
 def _diversity(rule: DiversityRule, one: Measured) -> Markup:
     verdict = verdict_on(rule, one)
     words = {Verdict.FAIL: ", too little", Verdict.INCONCLUSIVE: ", undecided"}.get(verdict, "")
-    told = f"not measured: {one.fault}" if one.fault else f"{one.ratio:.2f} (upper limit {one.upper:.2f}){words}"
+    told = f"not measured: {one.fault}" if one.fault else f"{one.ratio:.2f}{words}"
     over = "over" if verdict is Verdict.FAIL else None
     bars = diversity_bars(one, rule.at_least)
     return tag("li", tag("span", one.measure), bars, tag("span", told, class_="number"), class_=over)

@@ -142,7 +142,7 @@ def _embedded(model: SentenceModel, texts: Sequence[str]) -> Mapping[str, object
         return model.embed(texts)
     except TunegateError:
         raise
-    except Exception as error:  # a broken model folder, no memory: there is no figure, which is no fault of the answers
+    except Exception as error:  # a broken model folder, no memory: no figure, and not the fault of the answers
         raise CannotJudge(f"the embeddings failed: {type(error).__name__}: {error}") from error
 
 
