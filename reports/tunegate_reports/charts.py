@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tunegate.record.record import GateRecord
 from tunegate.stats.agreement import Share
 from tunegate.stats.paired import PairedCounts
+from tunegate.verdicts.diversity import DiversityFigure
 from tunegate_reports.answer import asked
 from tunegate_reports.histogram import Bin, Histogram
 from tunegate_reports.markup import Markup, join, tag
@@ -82,6 +83,26 @@ def rate_bar(share: Share, least: float | None) -> Markup:
         if share.of
         else None,
         None if least is None else _line(min(99.2, 100.0 * least), 0, min(99.2, 100.0 * least), 10, "accept-line"),
+        viewBox="0 0 100 10",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=told,
+    )
+
+
+def diversity_bars(one: DiversityFigure, at_least: float) -> Markup:
+    """Two bars, the diversity of the answers below that of the texts they are compared with, and a line where the
+    answers must reach."""
+    scale = 100.0 / (max(one.answers, one.others) or 1.0)
+    least = min(99.2, at_least * one.others * scale)
+    figures = f"{one.measure}: answers {one.answers:.3g}, compared with {one.others:.3g}"
+    told = f"{figures}; the upper limit of their ratio is {one.upper:.2f}"
+    return tag(
+        "svg",
+        tag("title", told),
+        tag("rect", x=0, y=0, width=one.others * scale, height=4, class_="range"),
+        tag("rect", x=0, y=6, width=max(one.answers * scale, 0.6), height=4, class_="estimate"),
+        _line(least, 0, least, 10, "accept-line"),
         viewBox="0 0 100 10",
         preserveAspectRatio="none",
         role="img",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tunegate.checks.outcome import Verdict
 from tunegate.stats.agreement import Share
+from tunegate.verdicts.diversity import DiversityFigure, DiversityRule, verdict_on
 from tunegate.verdicts.words import p_words, sentence
 from tunegate_reports.answer import capitalised
-from tunegate_reports.charts import drop_chart, rate_bar
+from tunegate_reports.charts import diversity_bars, drop_chart, rate_bar
 from tunegate_reports.gate_view import GateView, JudgeView, Kept, SliceView
 from tunegate_reports.markup import Markup, join, tag
 
@@ -58,6 +60,28 @@ def _bar(part: SliceView, gate: int) -> Markup:
         told += f", short of {part.rule.min:.0%}" if part.missed_it else f", {needed}"
     count = tag("span", told, class_="number")
     return tag("li", name, rate_bar(part.share, least), count, class_="over" if part.missed_it else None)
+
+
+# --- diversity -----------------------------------------------------------------------------------------------------
+
+
+def diversity(gate: GateView) -> Markup:
+    """How diverse the answers are by each measure, beside the texts that they are compared with."""
+    rule = gate.record.registered.diversity if gate.record.diversity else None
+    if rule is None:
+        return Markup("")
+    rows = [_diversity(rule, one) for one in gate.record.diversity]
+    told = f"Lower bar: the answers; upper bar: {rule.against}; line: {rule.at_least:.0%} of the upper bar."
+    return join([_caption("Diversity of the answers"), tag("ul", *rows, class_="bars"), tag("p", told, class_="quiet")])
+
+
+def _diversity(rule: DiversityRule, one: DiversityFigure) -> Markup:
+    verdict = verdict_on(rule, one)
+    words = {Verdict.FAIL: ", too little", Verdict.INCONCLUSIVE: ", undecided"}.get(verdict, "")
+    told = f"not measured: {one.fault}" if one.fault else f"{one.ratio:.2f}{words}"
+    over = "over" if verdict is Verdict.FAIL else None
+    bars = diversity_bars(one, rule.at_least)
+    return tag("li", tag("span", one.measure), bars, tag("span", told, class_="number"), class_=over)
 
 
 # --- compared with an earlier model --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tunegate.verdicts.terms import MEASURED
 from tunegate.verdicts.words import interval_words, weighted_in_words
 from tunegate_reports.answer import CASE_WORDS, DRAW_WORDS, STATE_WORDS, beyond_count, count_words, gate_state
 from tunegate_reports.charts import histogram_chart, interval_chart
-from tunegate_reports.gate_details import judge, kept, slices
+from tunegate_reports.gate_details import diversity, judge, kept, slices
 from tunegate_reports.gate_view import CaseView, Category, CheckView, GateView, terms_of
 from tunegate_reports.limits import limits
 from tunegate_reports.markup import Markup, join, tag
@@ -47,7 +47,11 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
     columns = (
         tag("div", grid(gate, [cases[number] for number in gate.cases]), _rule(gate), class_="panel-grid"),
         tag("div", kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), class_="panel-numbers"),
-        tag("div", limits(record), slices(gate), _checks(gate.checks), _people(gate), class_="panel-checks"),
+        tag(
+            "div",
+            *(limits(record), slices(gate), diversity(gate), _checks(gate.checks), _people(gate)),
+            class_="panel-checks",
+        ),
     )
     body = tag("div", join(columns), class_="panel-body")
     return tag("details", summary, body, class_="gate", id=f"gate-{gate.number}", open=opened)

@@ -70,6 +70,16 @@ PROOFS: Proofs = {
         suite({"plan.curtail": False}, ANYTIME, refused="curtail"),
     ),
     "PlanSpec.ask_again": ShownBy("test_attrition.py", "{draw: 100, accept: 90, ask_again: 0}"),
+    "AgainstSpec.path": ShownBy("test_diverse_answers.py", "diversity: {against: train.jsonl}"),
+    "AgainstSpec.text": ShownBy("test_diverse_answers.py", 'diversity: {against: {path: few.jsonl, text: "{anser}"}}'),
+    "DiversitySpec.at_least": ShownBy("test_diverse_answers.py", "at_least: 0.2"),
+    "DiversitySpec.measures": ShownBy("test_diverse_answers.py", "measures: templates"),
+    "DiversitySpec.against": ShownBy("test_diverse_answers.py", "diversity: {against: train.jsonl}"),
+    "DiversitySpec.risk": ShownBy("test_diverse_answers.py", "risk: 0.001"),
+    "SuiteSpec.diversity": (
+        suite({"diversity": {}}, ANYTIME, refused="anytime"),
+        ShownBy("test_diverse_answers.py", "test_one_answer_to_every_question_fails_although_every_case_passes"),
+    ),
     "SliceSpec.min": suite({"slices.topic=a.min": 0.99}, {"slices": {"topic=a": {"min": 0.1}}}),
     "SliceSpec.at_least": suite({"slices.topic=a.at_least": 15}, {"slices": {"topic=a": {"min": 0.1}}}),
     "GapSpec.between": suite(

@@ -203,8 +203,8 @@ def _suite(suite: Any) -> EngineSuite:
 
 def _plan(plan: Plan | Mapping[str, Any], suite: EngineSuite) -> GatePlan:
     found = resolved(plan)
-    if (suite.slices or suite.gap) and isinstance(found.first, SequentialPlan | AnytimePlan):
-        raise ConfigError("plan: such a plan may stop before this suite's slices and groups can be judged")
+    if (suite.slices or suite.gap or suite.diversity) and isinstance(found.first, SequentialPlan | AnytimePlan):
+        raise ConfigError("plan: such a plan may stop before this suite's slices, groups and diversity can be judged")
     try:
         check_bank(suite.bank, found)
     except ConfigError as error:

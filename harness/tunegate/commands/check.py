@@ -130,6 +130,11 @@ def _notes_on_suite(suite: SuiteFacts) -> Iterator[str]:
         yield low.in_words
     if suite.requirements:
         yield suite.requirements.in_words
+    if rule := suite.diversity:
+        yield (
+            f"the answers of a draw must have at least {rule.at_least:g} of the diversity of {rule.against} by "
+            f"{', '.join(rule.measures)}"
+        )
     if suite.judged_plan:
         yield suite.judged_plan.in_words
 

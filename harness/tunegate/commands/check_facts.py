@@ -34,6 +34,7 @@ from tunegate.suites.suite import Suite
 from tunegate.training.job import rows_of
 from tunegate.training.remedies import LIMITS, TOO_FEW, ways
 from tunegate.verdicts.corrected import admissions_of
+from tunegate.verdicts.diversity import DiversityRule
 from tunegate.verdicts.passes_when import conditions_of, passes_when
 
 
@@ -71,6 +72,7 @@ class SuiteFacts:
     """Of a suite that is checked alone; in a pipeline each stage has its own."""
     requirements: RequirementsCost | None
     """What its slices and its gap cost a good model."""
+    diversity: DiversityRule | None
     sha256: str
 
 
@@ -209,6 +211,7 @@ def _suite(suite: Suite, history: History, judged: JudgedPlan | None = None) -> 
         low_plans=() if suite.retention else low_plans(suite.plan),
         judged_plan=judged,
         requirements=requirements_cost(suite),
+        diversity=suite.diversity,
         sha256=suite.sha256,
     )
 

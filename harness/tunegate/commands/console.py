@@ -31,7 +31,7 @@ from tunegate.verdicts.limit_words import limit_lines
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count, without_limits
 from tunegate.verdicts.terms import PAIRED
-from tunegate.verdicts.words import interval_words, sentence, weighted_in_words
+from tunegate.verdicts.words import diversity_in_words, interval_words, sentence, weighted_in_words
 
 SHOWN_IDS = 12
 
@@ -137,6 +137,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(weighted_in_words(gate.weighted))
     for line in limit_lines(result.record.limit_results, result.record.figures):
         show(line)
+    if gate.diversity and gate.registered.diversity:
+        show(diversity_in_words(gate.registered.diversity, gate.diversity))
     if (
         gate.verdict is not Verdict.PASS
         and not gate.spared

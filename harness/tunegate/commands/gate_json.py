@@ -12,7 +12,6 @@ from tunegate.record.record import GateRecord
 def draw_as_json(gate: GateRecord) -> dict[str, Any]:
     """One draw of a gate, with its cases."""
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
-    weighted = {"weighted": gate.weighted and asdict(gate.weighted)} if gate.terms.get("weight") else {}
     return {
         "verdict": gate.verdict,
         "reasons": [asdict(reason) for reason in gate.reasons],
@@ -26,7 +25,7 @@ def draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "accept": gate.accept,
         "interval": list(gate.interval),
         "interval_selected": gate.selected,
-        **weighted,
+        **gate.further_figures,
         "seed": gate.seed,
         "suite_sha256": gate.suite_sha256,
         "model_sha256": gate.model_sha256,

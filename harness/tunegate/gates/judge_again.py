@@ -19,6 +19,7 @@ from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique
 from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict, combine
 from tunegate.exceptions import CannotJudge, Tampered
 from tunegate.gates.ask import by_case, samples_of
+from tunegate.gates.diversity import measure_again
 from tunegate.models.model import StoredResponses
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
@@ -46,7 +47,7 @@ def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
         raise Tampered(f"gate {gate.key!r}: the answer to {error.args[0]!r} is not on record") from error
     for then, now in zip(gate.outcomes, _judged(suite, samples), strict=True):
         _compare(gate, then, now, frozenset(believed))
-    return believed
+    return believed + measure_again(gate, suite.diversity, suite.diversity_texts)
 
 
 def compare_answers(gate: GateRecord, stored: StoredResponses) -> None:

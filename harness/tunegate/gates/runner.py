@@ -13,6 +13,7 @@ from tunegate.checks.check import Sample, judge
 from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
 from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
+from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.model import Model, Response, answers_the_same, check_weights
@@ -86,7 +87,9 @@ class GateRunner:
                 self.progress(place.label, len(outcomes), len(cases))
         if asked:
             check_weights(model)  # before the verdict: it is about the bytes that were hashed
-        decision = conclude(terms, _in_order(cases, outcomes), before.outcomes if before else (), measured)
+        judged_cases = _in_order(cases, outcomes)
+        diversity = measured_draw(terms, suite.diversity_texts, judged_cases)
+        decision = conclude(terms, judged_cases, before.outcomes if before else (), measured, diversity)
         seconds = time.monotonic() - started
         self.append(GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds))
         if decision.spared:

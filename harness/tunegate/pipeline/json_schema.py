@@ -40,7 +40,10 @@ def _whole(schema: dict[str, Any], title: str) -> dict[str, Any]:
     return {"$schema": DIALECT, **schema, "title": title}
 
 
-_TEXT = ("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data")
+_TEXT = (
+    *("cases", "data", "tags", "stop", "reference", "choices", "leakage", "answer", "extract", "replay_data"),
+    *("against", "measures"),  # of `diversity`
+)
 _SHORT_FORMS: Mapping[str, Mapping[str, str]] = {
     **{key: {"type": "string"} for key in _TEXT},
     "retrain": {"const": "auto"},

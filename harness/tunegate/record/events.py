@@ -19,6 +19,7 @@ from tunegate.record.record import FailureKind, OwnAnswer
 from tunegate.record.typed_json import Misfit, read_as
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
+from tunegate.verdicts.diversity import DiversityFigure
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Purpose
 
@@ -358,12 +359,14 @@ class GateDecided(OfGate):
     spared: int = 0
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
+    diversity: tuple[DiversityFigure, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""
         reasons = {} if self.reasons is None else {"reasons": [asdict(reason) for reason in self.reasons]}
-        return {**super(GateDecided, self).to_json(), **reasons}
+        figures = {"diversity": [asdict(one) for one in self.diversity]} if self.diversity else {}
+        return {**super(GateDecided, self).to_json(), **reasons, **figures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

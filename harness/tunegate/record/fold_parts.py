@@ -362,6 +362,7 @@ def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
         spared=end.spared,
         interval=end.interval,
         error_categories=end.error_categories,
+        diversity=end.diversity,
         seconds=end.seconds,
     )
 

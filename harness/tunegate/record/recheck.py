@@ -85,7 +85,7 @@ def _recheck(gate: GateRecord, before: Sequence[Outcome]) -> None:
         )
     for look in gate.looks:
         _recheck_look(gate, look)
-    decision = conclude(gate.registered, gate.outcomes, before, gate.figures)
+    decision = conclude(gate.registered, gate.outcomes, before, gate.figures, gate.diversity)
     for name in ("verdict", "passed", "failed", "invalid", "asked", "spared"):
         if getattr(decision, name) != getattr(gate, name):
             raise Tampered(

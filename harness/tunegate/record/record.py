@@ -6,7 +6,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.stats.luck import LuckyPass
 from tunegate.stats.noise import Noise
 from tunegate.stats.stratified import StratifiedRate
+from tunegate.verdicts.diversity import DiversityFigure
 from tunegate.verdicts.in_common import InCommon, in_common
 from tunegate.verdicts.limits import LimitResult, judge_limits
 from tunegate.verdicts.reason import Reason, awaits_labels, is_settled
@@ -79,6 +80,8 @@ class GateRecord:
     spared: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
     error_categories: Mapping[str, int] = field(default_factory=FrozenDict[str, int])
+    diversity: tuple[DiversityFigure, ...] = ()
+    """The figures of its rule on diversity."""
     seconds: float = 0.0
     judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)
@@ -164,6 +167,12 @@ class GateRecord:
         """What its misses have in common; None if nothing is shown, or if the draw is not a gate's own."""
         own = self.decided and self.purpose in ("gate", "confirm")
         return in_common(self.outcomes) if own else None
+
+    @property
+    def further_figures(self) -> dict[str, Any]:
+        """The figures that only some suites ask for, as JSON."""
+        weighted = {"weighted": self.weighted and asdict(self.weighted)} if self.terms.get("weight") else {}
+        return {**weighted, **({"diversity": [asdict(one) for one in self.diversity]} if self.diversity else {})}
 
     @property
     def compared_afresh(self) -> bool:

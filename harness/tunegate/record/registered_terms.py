@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunegate.stats.retention import KeptRule
+from tunegate.verdicts.diversity import DiversityRule
 from tunegate.verdicts.limits import LimitRules
 from tunegate.verdicts.slices import SliceRule, Undersized
 from tunegate.verdicts.terms import GapRule, Purpose
@@ -32,4 +33,5 @@ class RegisteredTerms:
     undersized: Undersized = "INVALID"
     weight: Mapping[str, float] = field(default_factory=dict[str, float])
     at: float | None = None
+    diversity: DiversityRule | None = None
     limits: LimitRules | None = None

@@ -25,6 +25,7 @@ from tunegate.models.responses_spec import ResponsesSpec
 from tunegate.stats.plans import GatePlan, PlanRule
 from tunegate.suites.retained import Retention
 from tunegate.verdicts.corrected import admissions_of, judged_by
+from tunegate.verdicts.diversity import DiversityRule
 from tunegate.verdicts.limits import LimitRules
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import Answering, GapRule, Terms, scaled
@@ -58,6 +59,9 @@ class Suite:
     """The guards that the file switches off, with their findings, for the record and the report."""
     remarks: tuple[str, ...] = ()
     """Notes that a person should read before trusting the suite."""
+    diversity: DiversityRule | None = None
+    diversity_texts: tuple[str, ...] = ()
+    """What the diversity of the answers is compared with; the references if it is empty."""
     seal: frozenset[str] = frozenset()
     """Questions that another suite seals: no working draw asks them."""
     limits: LimitRules | None = None
@@ -119,6 +123,7 @@ class Suite:
             weight=self.weight,
             at=plan.at_seen if self.has_groups else None,
             limits=None if self.limits is None else self.limits.of_draw(plan.draw),
+            diversity=self.diversity,
             **self.answering,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.stats.plans import GatePlan, PlanRule, Risk
 from tunegate.stats.sampling import SinglePlan
 from tunegate.suites.case_faults import form_fault, named_as_a_repeat, unfit
+from tunegate.suites.diverse import diversity_of
 from tunegate.suites.fitting_plan import proposal
 from tunegate.suites.limits_spec import LimitsSpec, baseline_of, limit_rules
 from tunegate.suites.retained import check_paired_bank, dumped_rules, retention_of
@@ -84,6 +86,7 @@ def make_suite(
     slices, gap = _parts(spec, cases, split(cases, share), rule, plan, file, keys)
     if (fault := fault_of_weights(spec.weight, cases)) is not None:
         raise file.error((*keys, "weight"), fault)
+    diversity, diversity_texts = diversity_of(spec.diversity, cases, checks, plan.draw, file, keys)
     retention = None if spec.retention is None else retention_of(spec.retention)
     if retention is not None:
         try:
@@ -100,6 +103,7 @@ def make_suite(
         *([sorted(spec.weight.items())] if spec.weight else []),
         *([spec.limits.model_dump()] if spec.limits else []),
         *([sorted(spec.allow)] if spec.allow else []),  # keeps the hashes of suites without `allow`
+        *([asdict(diversity)] if diversity else []),
     ]
     return Suite(
         name,
@@ -120,6 +124,8 @@ def make_suite(
         allowed=allowed,
         remarks=remarks,
         limits=limits,
+        diversity=diversity,
+        diversity_texts=diversity_texts,
     )
 
 

@@ -14,9 +14,10 @@ from tunegate.checks.outcome import CasePasses
 from tunegate.exceptions import nearest
 from tunegate.models.model import Form, SystemAs
 from tunegate.models.responses_spec import ResponsesSpec
-from tunegate.reading.spec import Name, Spec, Text, listed, path_only
+from tunegate.reading.spec import FieldTemplate, Name, Spec, Text, listed, path_only
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.suites.limits_spec import LimitsSpec
+from tunegate.verdicts.diversity import WITHOUT_EXTRA, Measure
 
 
 class DrawSpec(Spec):
@@ -254,6 +255,36 @@ def _answer_in_short(value: Any) -> Any:
     return {"whole": True} if value == "whole" else {"after": value} if value == THINK else {"extract": [value]}
 
 
+class AgainstSpec(Spec):
+    """The texts that the diversity of the answers is compared with. A single string is the path of their file."""
+
+    path: str
+    """A file of rows, relative to this file; at least as many rows as a draw has cases."""
+    text: FieldTemplate = "{completion}"
+    """The text of a row."""
+
+
+class DiversitySpec(Spec):
+    """How diverse the answers of a draw must be, compared with other texts: docs/diversity.md."""
+
+    at_least: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The lowest share of the other texts' diversity. A draw fails only if the upper limit of its share is lower."""
+    measures: Annotated[list[Measure], Field(min_length=1), BeforeValidator(listed)] = list(WITHOUT_EXTRA)
+    """How diversity is measured; each measure must hold. Default: all but `vendi`, which needs the extra
+    `similarity`."""
+    against: Annotated[AgainstSpec | None, BeforeValidator(path_only)] = None
+    """The other texts, such as the training data. Default: the first reference of each case."""
+    risk: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The chance that a draw fails although its model's answers have the share `at_least` by each measure."""
+
+    @field_validator("measures")
+    @classmethod
+    def _once(cls, measures: list[Measure]) -> list[Measure]:
+        if len(set(measures)) < len(measures):
+            raise ValueError(f"expected different measures, got {', '.join(measures)}")
+        return measures
+
+
 class SuiteSpec(Spec):
     """A suite: cases, the checks that judge them, the plan, and how answers are generated."""
 
@@ -278,6 +309,9 @@ class SuiteSpec(Spec):
     """Tag, written `field=value`, to the minimum pass rate of its cases."""
     gap: GapSpec | None = None
     """Groups that must have similar pass rates."""
+    diversity: DiversitySpec | None = None
+    """How diverse the answers of a draw must be; `{}` gives the default rule. It finds a model that has collapsed onto
+    a few answers."""
     weight: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
     """Tag to its share in production, if the bank has other shares: a weighted pass rate is shown beside the verdict.
     Every case has exactly one of the tags."""
@@ -306,9 +340,9 @@ class SuiteSpec(Spec):
 
     @model_validator(mode="after")
     def _slices_need_the_whole_draw(self) -> Self:
-        if (self.slices or self.gap) and self.plan.kind in ("sequential", "anytime"):
+        if (self.slices or self.gap or self.diversity) and self.plan.kind in ("sequential", "anytime"):
             raise ValueError(
-                f"a plan that is {self.plan.kind} may stop before its slices and groups can be judged; use `single` or "
-                "`double`"
+                f"a plan that is {self.plan.kind} may stop before its slices, groups and diversity can be judged; use "
+                "`single` or `double`"
             )
         return self

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.stats.anytime import AnytimePlan, anytime_interval
 from tunegate.stats.sampling import DrawPlan, SinglePlan, exact_interval, stopped_interval
+from tunegate.verdicts.diversity import DiversityFigure
 from tunegate.verdicts.reason import Reason, because
 from tunegate.verdicts.words import sentence
 
@@ -18,7 +19,8 @@ class Decision:
     """A gate's verdict with its counts.
 
     `passed`, `failed`, `invalid` and `spared` always sum to `drawn`, the registered number. `spared` are the cases
-    that were not needed after the verdict was certain; `asked` is the rest.
+    that were not needed after the verdict was certain; `asked` is the rest. `diversity` are the figures that a rule on
+    it was applied to.
     """
 
     verdict: Verdict
@@ -32,6 +34,7 @@ class Decision:
     spared: int
     interval: tuple[float, float]
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
+    diversity: tuple[DiversityFigure, ...] = ()
 
     @property
     def reason(self) -> str:

@@ -67,6 +67,12 @@ Kind = Literal[
     # corrected for a judge's known errors
     "not_corrected",
     "corrected_low",
+    # the diversity of the answers
+    "diversity_kept",
+    "diversity_lost",
+    "diversity_undecided",
+    "diversity_few",
+    "diversity_not_measured",
     # the sentence of an older record, which has no kinds
     "said",
 ]
@@ -76,8 +82,8 @@ COUNTED: tuple[Kind, ...] = ("count", "measured")
 OBJECTIONS: tuple[Kind, ...] = (
     *("slice_missed", "slice_empty", "slice_few", "slice_not_judged"),
     *("gap", "gap_needs_two", "gap_few", "gap_not_judged", "not_corrected", "corrected_low"),
-    "grouped_luck",
     *("limit_missed", "limit_not_measured", "limit_open"),
+    *("grouped_luck", "diversity_lost", "diversity_undecided", "diversity_few", "diversity_not_measured"),
 )
 """The kinds for which a gate does not pass although enough cases passed."""
 

@@ -18,6 +18,7 @@ from tunegate.stats.sampling import DrawPlan, SinglePlan, plan_from_json
 from tunegate.verdicts.comparison import Comparison, compare, group_gap
 from tunegate.verdicts.corrected import Admissions, short_of_corrected_min
 from tunegate.verdicts.decision import Decision, decide
+from tunegate.verdicts.diversity import DiversityFigure, DiversityRule, judge_diversity
 from tunegate.verdicts.grouped import Independent, independent, widened
 from tunegate.verdicts.limits import LimitRules, limit_rules_from_json, limit_rules_to_json, with_limits
 from tunegate.verdicts.reason import Reason, awaits_labels, because
@@ -90,6 +91,8 @@ class Terms:
     at: float | None = None
     """The rate at which a bad model passes the checks. Given, a draw with several cases of a group is decided on the
     independent cases that it is worth; older records, and suites without groups, do not have it."""
+    diversity: DiversityRule | None = None
+    """How diverse the answers must be."""
     limits: LimitRules | None = None
     """The limits on what serving costs; only for the first draw of a gate, which measures it."""
 
@@ -133,6 +136,7 @@ class Terms:
             **({"undersized": self.undersized} if self.slices or self.gap else {}),
             **({"weight": dict(self.weight)} if self.weight else {}),
             **({} if self.at is None else {"at": self.at}),
+            **({"diversity": asdict(self.diversity)} if self.diversity else {}),
             **({"limits": limit_rules_to_json(self.limits)} if self.limits else {}),
         }
 
@@ -187,8 +191,16 @@ def terms_from_json(data: Mapping[str, Any]) -> Terms:
         _undersized(data.get("undersized", "INVALID") if rules or gap else "INCONCLUSIVE"),
         {str(tag): float(share) for tag, share in data.get("weight", {}).items()},
         None if data.get("at") is None else float(data["at"]),
+        _diversity(data.get("diversity")),
         limit_rules_from_json(data.get("limits")),
     )
+
+
+def _diversity(data: Any) -> DiversityRule | None:
+    if data is None:
+        return None
+    facts: dict[str, Any] = {**data, "measures": tuple(data["measures"])}
+    return DiversityRule(**facts)
 
 
 def _kept(data: Any) -> KeptRule | None:
@@ -222,18 +234,22 @@ def _remarks(data: Any) -> tuple[str, ...]:
 
 
 def conclude(
-    terms: Terms, outcomes: Sequence[Outcome], before: Sequence[Outcome] = (), figures: Measured | None = None
+    terms: Terms,
+    outcomes: Sequence[Outcome],
+    before: Sequence[Outcome] = (),
+    figures: Measured | None = None,
+    diversity: Sequence[DiversityFigure] = (),
 ) -> Decision:
     """Decide a draw from its outcomes, in draw order; for a retention draw, `before` are the earlier model's outcomes.
-    `figures` are what the limits, if there are any, are compared with.
+    `figures` are what the limits, if there are any, are compared with, `diversity` those of a rule on diversity.
 
     Any draw that only waits for people's labels is INCONCLUSIVE.
     baseline, reference: nothing to decide; INVALID when a case was not judged. retention and worth: the paired
     comparison decides.
     gate and confirm: the plan decides, and a pass must also hold in every slice that has a minimum, between the groups,
-    and after correction for the judges' known errors.
+    after correction for the judges' known errors, and for the diversity of the answers.
     """
-    decision = decide(terms.plan, outcomes, terms.max_errors, terms.curtail)
+    decision = replace(decide(terms.plan, outcomes, terms.max_errors, terms.curtail), diversity=tuple(diversity))
     if awaits_labels(decision.reasons):
         return decision
     match terms.purpose:
@@ -265,7 +281,7 @@ def _with_groups(terms: Terms, decision: Decision, outcomes: Sequence[Outcome]) 
 def _with_requirements(
     terms: Terms, decision: Decision, outcomes: Sequence[Outcome], worth: Independent | None
 ) -> Decision:
-    """The decision after the further requirements on a pass: slices, groups, corrected pass rates."""
+    """The decision after the further requirements on a pass: slices, groups, corrected pass rates, diversity."""
     found: list[tuple[Verdict, Reason]] = []
     if worth is not None and not worth.enough:
         found.append((Verdict.INCONCLUSIVE, worth.reason))
@@ -275,6 +291,8 @@ def _with_requirements(
         gap = group_gap(outcomes, terms.gap.between, terms.gap.max, terms.gap.at_least, terms.undersized)
         found += [(gap.verdict, reason) for reason in gap.reasons]
     found += [(Verdict.FAIL, reason) for reason in short_of_corrected_min(terms.admissions, outcomes, decision.asked)]
+    if terms.diversity:
+        found += judge_diversity(terms.diversity, decision.diversity)
     for verdict in WORST:
         objections = [reason for said, reason in found if said is verdict]
         if objections:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.stats.stratified import StratifiedRate
 from tunegate.verdicts import limit_words
+from tunegate.verdicts.diversity import DiversityFigure, DiversityRule
 from tunegate.verdicts.reason import OBJECTIONS, Fact, Kind, Reason
 
 Facts = Mapping[str, Fact]
@@ -72,6 +73,12 @@ def weighted_in_words(found: StratifiedRate) -> str:
     )
 
 
+def diversity_in_words(rule: DiversityRule, measured: Sequence[DiversityFigure]) -> str:
+    """The figures of a rule on diversity in one line, for terminal and report."""
+    told = (f"{one.measure} {'not measured' if one.fault else f'{one.ratio:.2f}'}" for one in measured)
+    return f"diversity as a share of that of {rule.against}: {', '.join(told)}; at least {rule.at_least:g} needed"
+
+
 def _of(reason: Reason) -> str:
     wording = WORDINGS[reason.kind]
     return wording.format(**reason.facts) if isinstance(wording, str) else wording(reason.facts)
@@ -90,6 +97,9 @@ def _change(facts: Facts) -> str:
 def _by_plan(facts: Facts) -> str:
     """`a net loss of 11 cases is allowed, so that a loss of 5 points is found`"""
     return f"a net loss of at most {facts['net_loss']} cases is allowed, which finds a loss of {facts['most']:g} points"
+
+
+_DIVERSITY = "{measure} {ratio:.2f} of that of {against} (upper limit {upper:.2f}, {at_least:g} needed)"
 
 
 def _not_shown(facts: Facts) -> str:
@@ -164,6 +174,11 @@ WORDINGS: Mapping[Kind, str | Callable[[Facts], str]] = {
     ),
     "limits_kept": lambda facts: limit_words.all_kept(facts),
     **limit_words.WORDINGS,
+    "diversity_kept": f"diversity: {_DIVERSITY}",
+    "diversity_lost": f"too little diversity: {_DIVERSITY}",
+    "diversity_undecided": f"diversity: {_DIVERSITY}, which may be chance: draw more cases",
+    "diversity_few": "{measure}: {texts} independent answers are too few to tell their diversity, {needed} are needed",
+    "diversity_not_measured": "the diversity of the answers by {measure} was not measured: {cause}",
     "not_corrected": "{check}: the pass rate cannot be corrected for the judge's errors, {needed:.0%} needed",
     "corrected_low": (
         "{check}: {rate:.1%} ({low:.1%} to {high:.1%}) corrected for the judge's errors, "
