@@ -48,7 +48,7 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing"),
+    ("promotion", "choosing", "serving"),
     ("pipeline", "publishing"),
     ("training",),
     ("commands",),

@@ -36,6 +36,7 @@ from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
+from tunegate.commands.serve_check import check_server
 from tunegate.commands.subject import open_subject, tell
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
@@ -291,6 +292,14 @@ def bake_off(options: Namespace) -> int:
 def advise(options: Namespace) -> int:
     """Recommend stages to train, and write the pipeline file."""
     return run_advise(options, ask_on_terminal if sys.stdin.isatty() else None)
+
+
+# --- serving -------------------------------------------------------------------------------------------------------
+
+
+def serve_check(options: Namespace) -> int:
+    """Compare what a server answers with the model that it should serve."""
+    return check_server(options, _load_suite(options.suite))
 
 
 # --- judge ---------------------------------------------------------------------------------------------------------
