@@ -302,6 +302,13 @@ def serve_check(options: Namespace) -> int:
     return check_server(options, _load_suite(options.suite))
 
 
+def export(options: Namespace) -> int:
+    """Write a model in another format, and gate it against its source."""
+    from tunegate.commands.export import carry_out
+
+    return carry_out(options, _load_suite, _build_check())
+
+
 # --- judge ---------------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +359,10 @@ def report(options: Namespace) -> int:
 
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
+    from tunegate.commands import export as exports
+
+    if exports.is_export(Path(options.run)):
+        return exports.promote(options)
     return promote_run(options, _build_check())
 
 
@@ -361,6 +372,10 @@ def verify(options: Namespace) -> int:
         return verify_bundle(options)
     if options.subject is not None:
         raise ConfigError(f"--subject: only for a signed statement (…{SUFFIX}) that is here; leave it out")
+    from tunegate.commands import export as exports
+
+    if (exit_code_of_export := exports.verify(options)) is not None:
+        return exit_code_of_export
     return verify_model(options, _build_check())
 
 

@@ -1,8 +1,8 @@
 """Writes a Llama-type model folder as a GGUF file, the format of llama.cpp, at full precision or quantised.
 
 The tensors get llama.cpp's names and order: rows of the query and key projections are permuted, because llama.cpp
-rotates neighbouring numbers where transformers rotates the halves of a head. As in llama.cpp's own quantiser, norms stay
-float32, and the embeddings and the output layer get 8 bits where the other matrices get fewer.
+rotates neighbouring numbers where transformers rotates the halves of a head. Norms stay float32, and the embeddings and
+the output layer get 8 bits where the other matrices get fewer, much as llama.cpp's own quantiser does.
 
 Sources: the GGUF specification (github.com/ggml-org/ggml, docs/gguf.md); llama.cpp's converter
 (github.com/ggml-org/llama.cpp, conversion/llama.py). The package `gguf` writes the file and quantises.
@@ -10,7 +10,6 @@ Sources: the GGUF specification (github.com/ggml-org/ggml, docs/gguf.md); llama.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +107,8 @@ def _end_ids(folder: Path, config: Json, of_tokenizer: int | None) -> tuple[int,
 def _add_config(writer: Any, config: Json) -> None:
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
-    theta: float = (config.get("rope_parameters") or {}).get("rope_theta") or config.get("rope_theta") or 10_000.0
+    rope: Json = config.get("rope_parameters") or {}
+    theta: float = rope.get("rope_theta") or config.get("rope_theta") or 10_000.0
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -152,8 +152,8 @@ def _add_tokenizer(gguf: Any, writer: Any, source: Source) -> None:
     if model.get("type") != "BPE" or pre is None:
         raise ConfigError(
             f"{source.folder / 'tokenizer.json'}: expected a byte-level BPE tokenizer that splits texts as GPT-2, "
-            f"SmolLM2 or Llama 3 does, got {model.get('type')} with {source.tokenizer.get('pre_tokenizer')!r:.120}; see "
-            "docs/serving.md"
+            f"SmolLM2 or Llama 3 does, got {model.get('type')} with {source.tokenizer.get('pre_tokenizer')!r:.120}; "
+            "see docs/serving.md"
         )
     size: int = source.config["vocab_size"]
     tokens, kinds = [f"[PAD{number}]" for number in range(size)], [gguf.TokenType.UNUSED] * size

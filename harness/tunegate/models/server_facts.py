@@ -48,7 +48,7 @@ def server_facts(model: OpenAIModel) -> ServerFacts:
         listed = _rows(await _get(client, "/models"), "data")
         props = _object(await _get(_at_root(client, model), "/props"))
         own = [row for row in listed if model.model in (row.get("id"), *_texts(row.get("aliases")))] or listed
-        meta = _object(own[0].get("meta")) if own else {}
+        meta = _object(own[0].get("meta") if own else None)
         slot = _object(props.get("default_generation_settings"))
         said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
         context = next((number for number in said if isinstance(number, int) and number > 0), None)
@@ -89,8 +89,8 @@ async def _reply(client: AsyncOpenAI, requests: ChatRequests, request: Mapping[s
 
 def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
     """The likeliest first tokens by their text. Bytes are told beside it where a token is a part of a letter."""
-    choice = next(iter(_rows(reply, "choices")), {})
-    first = next(iter(_rows(choice.get("logprobs"), "content")), {})
+    choice = _first(_rows(reply, "choices"))
+    first = _first(_rows(choice.get("logprobs"), "content"))
     found: dict[str, float] = {}
     for row in _rows(first, "top_logprobs"):
         value, text, raw = row.get("logprob"), row.get("token"), row.get("bytes")
@@ -145,6 +145,10 @@ def _object(value: Any) -> Mapping[str, Any]:
 def _rows(value: Any, name: str) -> list[Mapping[str, Any]]:
     found = _object(value).get(name)
     return [_object(row) for row in cast(list[Any], found)] if isinstance(found, list) else []
+
+
+def _first(rows: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return rows[0] if rows else {}
 
 
 def _texts(value: Any) -> list[str]:

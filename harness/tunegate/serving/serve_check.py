@@ -72,14 +72,16 @@ def serve_check(request: ServeCheck, open_model: Open, say: Callable[[str], None
         request.server.model,
         max(one.n_prompt or 0 for one in ours) + settings.max_new_tokens,
     )
-    suspects = _gaps_of(request, open_model, drawn.cases, theirs, say) if signature.gaps else {}
+    suspects = _gaps_of(request, open_model, drawn.cases, theirs, say)
     return decide(replace(signature, suspects=suspects)), drawn
 
 
 def _local(spec: str, open_model: Open) -> HFModel:
     model = open_model(spec)
     if not isinstance(model, HFModel):
-        raise ConfigError(f"--against: expected a model on this machine, whose log-probabilities can be read, got {spec}")
+        raise ConfigError(
+            f"--against: expected a model on this machine, whose log-probabilities can be read, got {spec}"
+        )
     return model
 
 
@@ -90,9 +92,9 @@ def _gaps_of(
     theirs: Sequence[FirstToken],
     say: Callable[[str], None],
 ) -> Mapping[str, float | None]:
-    """The median gap of each suspect to the server."""
+    """The median gap of each suspect to the server; none where it tells no log-probabilities."""
     found: dict[str, float | None] = {}
-    for name in request.suspects:
+    for name in request.suspects if any(one.log_probabilities for one in theirs) else ():
         say(f"asking {name}")
         own = first_tokens(_local(name, open_model), cases, replace(request.suite.settings, temperature=0.0))
         found[name] = median_of([one for one in map(gap, own, theirs) if one is not None])

@@ -218,7 +218,9 @@ def _other_weights(signature: Signature) -> ServingFault | None:
     gap = signature.median_gap
     if gap is None or gap <= OTHER_GAP or _suspect(signature) is not None:
         return None
-    return ServingFault("other_weights", {"gap": gap, "allowed": SAME_GAP, "ids": ", ".join(signature.server.model_ids)})
+    return ServingFault(
+        "other_weights", {"gap": gap, "allowed": SAME_GAP, "ids": ", ".join(signature.server.model_ids)}
+    )
 
 
 def _verdicts(signature: Signature) -> ServingFault | None:

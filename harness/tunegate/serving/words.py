@@ -34,8 +34,8 @@ NAMES = {"PASS": "same", "FAIL": "differs", "INVALID": "INVALID"}
 def fault_in_words(fault: ServingFault) -> str:
     """One fault, with its evidence."""
     if fault.kind == "template" and "fewest" in fault.evidence:
-        words = "wrong chat template: {differ} of {prompts} prompts have another number of tokens ({fewest:+d} to {most:+d})"
-        return words.format(**fault.evidence)
+        words = "wrong chat template: {differ} of {prompts} prompts have another number of tokens"
+        return f"{words} ({{fewest:+d}} to {{most:+d}})".format(**fault.evidence)
     told = fault.evidence.get("type")
     return TEMPLATES[fault.kind].format(**fault.evidence) + (f" (the server says {told})" if told else "")
 
