@@ -116,4 +116,5 @@ clean:  ## remove the environments, the demo, the journey and their runs
 readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.docs_reference
 	$(BIN)/python -m tests.support.readme_curve
+	$(BIN)/python -m tests.support.serving_picture
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md

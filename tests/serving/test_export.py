@@ -119,6 +119,15 @@ def test_too_few_cases_are_no_pass(
     assert (code, said["verdict"]) == (4, "INCONCLUSIVE")
 
 
+def test_the_comparison_spends_fresh_cases(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """120 cases are enough for one export, which takes 80; a second one finds too few fresh cases."""
+    suite = write_suite(tmp_path, [{"id": str(n), "question": f"Number {n}?", "answer": "x"} for n in range(120)])
+    words = ("export", model, "--to", "gguf", "--gate", suite, "--draw", FACTS, "--ledger", tmp_path / "ledger")
+    assert run(capsys, *words, "--out", tmp_path / "one")[0] == 0
+    assert main([str(word) for word in (*words, "--out", tmp_path / "two", "--type", "q8_0", "--seed", 1)]) == 4
+    assert "fresh" in capsys.readouterr().err
+
+
 def test_other_models_have_no_gguf(model: Path, tmp_path: Path) -> None:
     for name, key, value, says in (
         ("config.json", "architectures", ["GPT2LMHeadModel"], "architectures: expected LlamaForCausalLM"),
@@ -198,7 +207,7 @@ def test_a_run_is_promoted_and_then_its_export(tmp_path: Path, capsys: pytest.Ca
     code, said = run(capsys, "export", folder, "--to", "gguf", "--out", tmp_path / "out")
     assert (code, said["verdict"]) == (0, "PASS"), said
     code, promoted = run(capsys, "promote", tmp_path / "out", *registry)
-    assert code == 0 and promoted["sha256"] == said["sha256"]
+    assert (code, promoted["sha256"]) == (0, said["sha256"])
     assert run(capsys, "verify", tmp_path / "out" / "model.gguf", *registry)[1]["sha256"] == said["sha256"]
     entry = tmp_path / "registry" / "exports" / said["sha256"]
     (entry / "model.gguf").write_bytes(b"GGUF, but not this")

@@ -186,6 +186,11 @@ def test_spent_cases_come_first(model: Path, suite: Path, tmp_path: Path, capsys
     with serving(Stub(loaded(model))) as url:
         said = check(capsys, url, model, suite, *ledger)
         assert (said["cases"], said["reused"]) == (N, N)
+        other = check(capsys, url, model, suite, "--seed", "1", *ledger)
+        assert (other["seed"], other["reused"]) == (1, N)
+        ids = [[pair["case_id"] for pair in one["pairs"]] for one in (said, other)]
+        assert sorted(ids[0]) == sorted(ids[1])
+        assert ids[0] != ids[1]
     assert main([*gate, "--seed", "1", "--run", str(tmp_path / "two")]) in (0, 1)
 
 
@@ -206,10 +211,12 @@ def test_llama_cpp_serving_our_export(
     model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tiny model as our GGUF file: the same at 16 bits, and told apart with another template."""
+    one_token = {**SUITE, "checks": ["contains"], "generate": {"max_new_tokens": 1}}  # random weights soon part
+    suite.write_text(json.dumps(one_token))
     write_gguf(model, tmp_path / "f16.gguf", "f16")
     with llama_server(tmp_path / "f16.gguf", n_ctx=256) as url:
         said = check(capsys, f"{url}#served", model, suite)
-    assert (said["verdict"], said["faults"]) == ("same", [])
+    assert (said["verdict"], said["faults"]) == ("same", []), said
     assert said["equal_prompts"]["count"] == said["equal_lengths"]["count"] == N
     assert 0 < said["median_gap"] < 0.02
     with llama_server(tmp_path / "f16.gguf", n_ctx=256, chat_template="llama2") as url:

@@ -236,6 +236,8 @@ PLAN = "plan --plan double --json"
 ADVISE = "advise --improve task --data labelled=2000 --model-kind instruct --budget cpu --licence any"
 BAKE = "bake-off nowhere.gguf --suite suite.yaml"
 SERVER = "bake-off http://127.0.0.1:9/v1#m --suite suite.yaml"
+SERVE = "serve-check http://127.0.0.1:9/v1#m --against nowhere --suite suite.yaml"
+EXPORT = "export done/base --to onnx --out out --gate suite.yaml"
 IMPORT_TWO = "suite import two.yaml --out imported.yaml"
 IMPORT = "suite import facts_open.yaml --filter none --out imported.yaml"
 EXPAND = "suite expand facts.yaml --rules rules.yaml --out out.yaml"
@@ -272,10 +274,12 @@ AS_JSON = {
     "suite contrast-report": "suite contrast-report rec_groups",
     "suite cue": f"{CUE} --out made",
     "suite cue-report": CUE_REPORT,
+    "serve-check": SERVE,
+    "export": EXPORT,
 }
 
 
-TRUSTING = ("check", "plan", "run", "gate", "judge", "leakage", "bake-off", "suite expand")
+TRUSTING = ("check", "plan", "run", "gate", "judge", "leakage", "bake-off", "suite expand", "serve-check", "export")
 
 PROOFS: Proofs = {
     **{
@@ -624,6 +628,25 @@ PROOFS: Proofs = {
     "suite cue --out": words(f"{CUE} --out made", f"{CUE} --out elsewhere"),
     "suite cue-report runs": words(CUE_REPORT, CUE_REPORT.replace("follows", "reads")),
     "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
+    "serve-check server": words(SERVE, SERVE.replace("http://127.0.0.1:9/v1#m", "base"), "expected a server"),
+    "serve-check --against": words(SERVE, SERVE.replace("nowhere", "http://127.0.0.1:9/v1#m"), "--against: expected"),
+    "serve-check --suite": words(SERVE, SERVE.replace("suite.yaml", "gone.yaml"), "gone.yaml"),
+    "serve-check --n": words(SERVE, "--n 0", "--n: expected at least 1"),
+    "serve-check --seed": ShownBy("test_serve_check.py", '"--seed", "1"'),
+    "serve-check --suspect": ShownBy("test_serve_check.py", '"--suspect", str(other)'),
+    "serve-check --timeout": words(SERVE, "--timeout 0", "--timeout: expected"),
+    "serve-check --request": words(SERVE, "--request x", "--request: expected FIELD=VALUE"),
+    "serve-check --key-env": words(SERVE, "--key-env TUNEGATE_NOT_SET", "is not set"),
+    "serve-check --ledger": ShownBy("test_serve_check.py", '"--ledger"'),
+    "export model": words(EXPORT, EXPORT.replace("done/base", "http://127.0.0.1:9/v1#m"), "got a server"),
+    "export --to": words(EXPORT, EXPORT.replace("onnx", "safetensors --type q4_0"), "safetensors hold"),
+    "export --type": ShownBy("test_export.py", '"--type", "q4_0"'),
+    "export --out": ShownBy("test_export.py", "expected a new or empty folder"),
+    "export --gate": words(EXPORT, EXPORT.replace("suite.yaml", "gone.yaml"), "gone.yaml"),
+    "export --draw": words(EXPORT, "--draw 0", "--draw: expected at least 1"),
+    "export --max-drop": words(EXPORT, "--max-drop 0", "--max-drop: expected percentage points"),
+    "export --seed": ShownBy("test_export.py", '"--seed", 1'),
+    "export --ledger": ShownBy("test_export.py", '"--ledger"'),
     "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
     "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
     "pytest --tunegate-ledger": ShownBy("test_pytest_plugin.py", '"--tunegate-ledger"'),

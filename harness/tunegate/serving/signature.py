@@ -5,13 +5,14 @@ token on which two candidates are nearly equal. So "equal enough" is decided by 
 
 - the prompt is the same: its text where the server tells it, otherwise its number of tokens;
 - the gap of the first token's log-probability has a median of at most `SAME_GAP`;
-- the verdicts are not worse by the retention rule, on the same cases.
+- the verdicts are not worse by the retention rule, on the same cases; a loss that may be chance is INVALID.
 
 `SAME_GAP` and `OTHER_GAP` were measured on honest pairs and on altered ones; docs/serving.md has the figures.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -21,12 +22,15 @@ from tunegate.checks.outcome import Verdict
 from tunegate.models.model import FinishReason
 from tunegate.models.server_facts import ServerFacts
 from tunegate.stats.agreement import Share
+from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.verdicts.comparison import Comparison
 
 SAME_GAP = 0.1
 """Natural log: the largest median gap of the same weights, whatever computes them, at 8 bits or more."""
 OTHER_GAP = 0.5
 """The largest median gap that fewer bits explain; beyond it, other weights answer."""
+FEW_BITS = re.compile(r"(I?Q|TQ)[1-7]|MXFP4")
+"""llama.cpp's names of types with fewer than 8 bits."""
 SOME = 0.1
 """The share of cases from which something that should not happen counts as a fault."""
 
@@ -126,7 +130,7 @@ class Serving:
     verdict: Verdict
     signature: Signature
     faults: Sequence[ServingFault] = ()
-    unclear: Literal["", "not_judged", "no_log_probabilities"] = ""
+    unclear: Literal["", "not_judged", "no_log_probabilities", "lost_by_chance"] = ""
 
 
 def decide(signature: Signature) -> Serving:
@@ -139,6 +143,8 @@ def decide(signature: Signature) -> Serving:
         return Serving(Verdict.FAIL if sure else Verdict.INVALID, signature, sure, "" if sure else "not_judged")
     if faults := tuple(faults_of(signature)):
         return Serving(Verdict.FAIL, signature, faults)
+    if signature.comparison.verdict is Verdict.FAIL:
+        return Serving(Verdict.INVALID, signature, (), "lost_by_chance")
     if not signature.gaps and signature.equal.count < signature.equal.of:
         return Serving(Verdict.INVALID, signature, (), "no_log_probabilities")
     return Serving(Verdict.PASS, signature)
@@ -206,9 +212,14 @@ def _suspect(signature: Signature) -> ServingFault | None:
 
 
 def _quantised(signature: Signature) -> ServingFault | None:
-    """The gap is one that fewer bits explain."""
+    """The gap is one that fewer bits explain, or the server says that it has few bits.
+
+    Then any gap may be theirs: what little a training added can be lost in the rounding.
+    """
     gap = signature.median_gap
-    if gap is None or not SAME_GAP < gap <= OTHER_GAP or _suspect(signature) is not None:
+    if gap is None or gap <= SAME_GAP or _suspect(signature) is not None:
+        return None
+    if gap > OTHER_GAP and not FEW_BITS.match(signature.server.number_type):
         return None
     return ServingFault("quantised", {"gap": gap, "allowed": SAME_GAP, "type": signature.server.number_type})
 
@@ -216,7 +227,7 @@ def _quantised(signature: Signature) -> ServingFault | None:
 def _other_weights(signature: Signature) -> ServingFault | None:
     """The gap is larger than fewer bits explain: another base, adapter or revision."""
     gap = signature.median_gap
-    if gap is None or gap <= OTHER_GAP or _suspect(signature) is not None:
+    if gap is None or gap <= OTHER_GAP or _suspect(signature) is not None or _quantised(signature) is not None:
         return None
     return ServingFault(
         "other_weights", {"gap": gap, "allowed": SAME_GAP, "ids": ", ".join(signature.server.model_ids)}
@@ -224,9 +235,12 @@ def _other_weights(signature: Signature) -> ServingFault | None:
 
 
 def _verdicts(signature: Signature) -> ServingFault | None:
-    """More cases are lost than the retention rule allows."""
+    """More cases are lost than the retention rule allows, and than chance explains.
+
+    The same weights lose and win a few cases, too, where two tokens are nearly equal.
+    """
     counts = signature.comparison.counts
-    if signature.comparison.verdict is not Verdict.FAIL or counts is None:
+    if signature.comparison.verdict is not Verdict.FAIL or counts is None or counts.p_value >= SHOWN_P_VALUE:
         return None
     facts = {"lost": counts.lost, "won": counts.won, "cases": counts.n, "allowed": signature.comparison.max_drop}
     return ServingFault("verdicts", facts)

@@ -27,6 +27,7 @@ UNCLEAR = {
     "not_judged": "a case was not answered or not judged on one side",
     "no_log_probabilities": "the server gives no log-probabilities, and some answers differ, as they may even on the "
     "same weights",
+    "lost_by_chance": "more cases are lost than allowed, but that may be chance; ask more cases (--n)",
 }
 NAMES = {"PASS": "same", "FAIL": "differs", "INVALID": "INVALID"}
 
@@ -46,7 +47,11 @@ def lines(serving: Serving) -> Iterator[str]:
     verdict = NAMES[serving.verdict]
     causes = [fault_in_words(fault) for fault in serving.faults]
     if serving.unclear:
-        detail = sentence(serving.signature.comparison.reasons) if serving.unclear == "not_judged" else ""
+        detail = (
+            sentence(serving.signature.comparison.reasons)
+            if serving.unclear in ("not_judged", "lost_by_chance")
+            else ""
+        )
         causes.insert(0, f"{UNCLEAR[serving.unclear]}{f' ({detail})' if detail else ''}")
     yield f"{verdict}: {causes[0]}" if causes else f"{verdict}: nothing that was compared differs"
     yield from (f"  also: {cause}" for cause in causes[1:])
