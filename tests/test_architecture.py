@@ -23,7 +23,7 @@ PACKAGES = {
 }
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
-    "tunegate.commands.main",
+    "tunegate.commands.siblings",
     "tunegate.commands.ci",
     "tunegate.commands.report",
     "tunegate.commands.suite",
@@ -48,8 +48,8 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing", "serving"),
-    ("pipeline", "publishing"),
+    ("promotion", "choosing"),
+    ("pipeline", "publishing", "serving"),
     ("training",),
     ("commands",),
     ("command_actions",),

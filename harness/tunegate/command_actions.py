@@ -146,7 +146,9 @@ def add_serving(
     export.add_argument("model", help="run folder, registry entry, or a model, as for `tunegate gate`")
     export.add_argument("--to", choices=("gguf", "safetensors", "onnx"), required=True, help="the format")
     export.add_argument("--out", metavar="FOLDER", required=True, help="new folder for the files and their record")
-    export.add_argument("--type", choices=EXPORT_TYPES, help="number type (default: f16 for gguf, else the source's)")
+    export.add_argument(
+        "--type", choices=EXPORT_TYPES, help="number type (default: f16 for gguf, otherwise the source's)"
+    )
     export.add_argument(
         "--gate", metavar="SUITE", action="append", help="compare on this suite (default: those of the run)"
     )

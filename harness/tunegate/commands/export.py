@@ -1,4 +1,4 @@
-"""`tunegate export MODEL --to FORMAT`, and `tunegate promote` and `verify` for what it wrote."""
+"""`tunegate export MODEL --to FORMAT`: write a model in another format, and gate it against its source."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 from tunegate.checks.check import CheckBuilder
 from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.exported import fingerprint
 from tunegate.commands.ledger import ledger_of_suite
 from tunegate.commands.verify_run import pipeline_of
 from tunegate.exceptions import ConfigError
-from tunegate.models.open_model import find_model, is_server, open_model, unconverted_sha256
+from tunegate.models.open_model import find_model, is_server, open_model
 from tunegate.promotion.entry import ATTESTATION
 from tunegate.promotion.evidence import check_gates, check_promotable
-from tunegate.promotion.exports import EXPORT, PromotedExport, find_export, promote_export
+from tunegate.promotion.exports import EXPORT
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.serving.export import Export, ExportRequest, Source, export
@@ -66,16 +67,11 @@ def _source(folder: Path, named: str, build_check: CheckBuilder, *, want_suites:
     if (folder / ATTESTATION).is_file():
         attempt, model = check_gates(run), folder / "model"
     else:
-        attempt, model = check_promotable(run, lambda path: str(unconverted_sha256(str(path))), date.today())
+        attempt, model = check_promotable(run, fingerprint, date.today())
     if not want_suites:
         return str(model), []
     suites = pipeline_of(run, build_check).suites
     return str(model), [suites[gate.gate] for gate in attempt.gates.values() if gate.purpose == "gate"]
-
-
-def fingerprint(path: Path) -> str:
-    """The fingerprint of a model on disk; a GGUF file is only hashed."""
-    return str(unconverted_sha256(str(path)))
 
 
 def _as_json(done: Export) -> dict[str, Any]:
@@ -107,44 +103,3 @@ def _print(done: Export, spec: str) -> None:
     show(f"record: {done.folder / EXPORT}")
     if done.verdict is not Verdict.PASS:
         show(f"{done.verdict}: this export cannot be promoted")
-
-
-# --- promote and verify --------------------------------------------------------------------------------------------
-
-
-def is_export(folder: Path) -> bool:
-    """Whether a folder was written by `tunegate export`."""
-    return (folder / EXPORT).is_file()
-
-
-def promote(options: Namespace) -> int:
-    """Promote an export; the alias stays with its source."""
-    given = {"--ask": options.ask, "--sign": options.sign, "--why": options.why}
-    if unused := [flag for flag, value in given.items() if value]:
-        raise ConfigError(f"{unused[0]}: has no effect on an export, whose evidence is the comparison; leave it out")
-    if options.to != "production":
-        raise ConfigError("--to: an export gets no alias of its own; it is found by its bytes and its source")
-    registry = Path(options.registry or "registry")
-    return _show(promote_export(Path(options.run), registry, fingerprint), registry, options)
-
-
-def verify(options: Namespace) -> int | None:
-    """Verify a promoted export; None for anything else."""
-    registry = Path(options.registry or "registry")
-    model = Path(options.model)
-    if not (model.suffix == ".gguf" or (model / "config.json").is_file()):
-        return None
-    found = find_export(model, registry, fingerprint)
-    return None if found is None else _show(found, registry, options)
-
-
-def _show(found: PromotedExport, registry: Path, options: Namespace) -> int:
-    record = found.record
-    if options.json:
-        show_json({"verdict": "PASS", "promoted": str(found.folder), **record})
-        return 0
-    show(f"export {record['sha256'][:12]}… ({record['to']}) of {record['source']['sha256'][:12]}…, both in {registry}")
-    for name, gate in record["gates"].items():
-        show(f"{name}: PASS: not worse than its source by {gate['max_drop']:g} points, shown on {gate['draw']} cases")
-    show(f"promoted: {found.folder}")
-    return 0

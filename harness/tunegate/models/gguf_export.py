@@ -213,7 +213,7 @@ def _neighbours(tensor: Any, heads: int) -> Any:
 
 
 def _type_of(name: str, tensor: Any, file_type: str) -> str:
-    """The type of one tensor; a row that is no multiple of a block of 32 numbers stays float16."""
+    """The type of one tensor; rows that do not divide into blocks of 32 numbers stay float16."""
     if tensor.ndim == 1 or file_type == "f32":
         return "f32"
     if not file_type.startswith("q"):

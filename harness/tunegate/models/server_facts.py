@@ -127,7 +127,7 @@ def _at_root(client: AsyncOpenAI, model: OpenAIModel) -> AsyncOpenAI:
 async def _get(client: AsyncOpenAI, path: str) -> Any:
     try:
         return await client.with_options(max_retries=0).get(path, cast_to=object)
-    except Exception:  # an address that it lacks, a reply that is no JSON
+    except Exception:  # an address that it lacks, a reply that is not JSON
         return None
 
 

@@ -56,7 +56,7 @@ def check_export(folder: Path, fingerprint: Fingerprint) -> dict[str, GateRecord
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record of an export; raises ConfigError for a folder without one or of another version, Tampered for a record
-    that is none."""
+    that is not one."""
     if not (folder / EXPORT).is_file():
         raise ConfigError(f"{folder}: no export: {EXPORT} is missing; `tunegate export` writes it last")
     record = read_json(folder / EXPORT)
@@ -77,7 +77,7 @@ def _passed(folder: Path, record: dict[str, Any], name: str) -> GateRecord:
     recheck_all(run)
     gate, source = run.gates.get(gate_key(name, "retention")), run.gates.get(gate_key(name, "reference"))
     if gate is None or source is None or run.digest != record["gates"][name].get("record_sha256"):
-        raise Tampered(f"{place}: the record is not the one that the export names")
+        raise Tampered(f"{place}: the export names another record")
     if (gate.model_sha256, source.model_sha256) != (record["sha256"], record["source"].get("sha256")):
         raise Tampered(f"{place}: the comparison is of other models than {folder / EXPORT} says")
     if gate.verdict is not Verdict.PASS:

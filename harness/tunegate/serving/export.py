@@ -4,7 +4,7 @@
     OUT/gates/SUITE/                 the record of the comparison on each suite: source and export, case by case
     OUT/export.json                  which source, which bytes, which comparisons (`promotion/exports.py` reads it)
 
-`export.json` is written last: a folder without it is no export. Adapters are merged first.
+`export.json` is written last: without it, a folder is not an export. Adapters are merged first.
 """
 
 from __future__ import annotations
