@@ -23,6 +23,7 @@ PACKAGES = {
 }
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
+    "tunegate.commands.main",
     "tunegate.commands.siblings",
     "tunegate.commands.ci",
     "tunegate.commands.report",
