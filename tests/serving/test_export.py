@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.record_edits import events_of, write
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
+from tunegate.hashes import sha256_of
 from tunegate.models.gguf_export import LLAMA3_PATTERN, pre_tokenizer_of, write_gguf
 from tunegate.models.open_model import open_model
+from tunegate.record.read_run import read_run
 
 FACTS = 80
 
@@ -26,10 +29,14 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict[s
     return code, json.loads(capsys.readouterr().out)
 
 
-def write_suite(folder: Path, rows: list[dict[str, str]]) -> Path:
+SHORT = {"regex": {"pattern": "(?s)^.{0,200}$"}}
+"""A check that four tokens pass whatever they are."""
+
+
+def write_suite(folder: Path, rows: list[dict[str, str]], check: Any = SHORT) -> Path:
     suite = {
         "cases": {"path": "cases.jsonl", "prompt": "{question}", "reference": "{answer}"},
-        "checks": ["exact"],
+        "checks": [check],
         "plan": {"draw": len(rows), "accept": 1, "confirm": "never"},
         "sealed": 0,
         "generate": {"max_new_tokens": 4},
@@ -46,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """80 questions that nobody can answer: source and export fail alike, so nothing is lost."""
+    """80 questions to which any short answer is right."""
     return write_suite(tmp_path, [{"id": str(n), "question": f"Number {n}?", "answer": "x"} for n in range(FACTS)])
 
 
@@ -64,6 +71,8 @@ def test_an_export_answers_like_its_source(
     assert record["source"]["sha256"] != record["sha256"]
     assert record["gates"]["suite"]["verdict"] == "PASS"
     assert record["files"]
+    if "q8_0" not in words:  # with random weights, 8 bits already change what follows the first tokens
+        assert answers(said["model"]) == answers(str(model))
 
 
 def test_an_adapter_is_merged(model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +137,17 @@ def test_the_comparison_spends_fresh_cases(model: Path, tmp_path: Path, capsys: 
     assert "fresh" in capsys.readouterr().err
 
 
+def test_a_source_that_passes_nothing_can_lose_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a comparison cannot fail, so it is no pass."""
+    suite = write_suite(tmp_path, [{"id": str(n), "question": f"{n}?", "answer": "x"} for n in range(FACTS)], "exact")
+    code, said = run(capsys, "export", model, "--to", "gguf", "--out", tmp_path / "out", "--gate", suite)
+    assert (code, said["verdict"], said["gates"]["suite"]["passed_source"]) == (4, "INCONCLUSIVE", 0)
+    assert main(["promote", str(tmp_path / "out"), "--registry", str(tmp_path / "registry")]) == 1
+    assert "the source passed only 0 of 80" in capsys.readouterr().err
+
+
 def test_other_models_have_no_gguf(model: Path, tmp_path: Path) -> None:
     for name, key, value, says in (
         ("config.json", "architectures", ["GPT2LMHeadModel"], "architectures: expected LlamaForCausalLM"),
@@ -173,14 +193,20 @@ def test_an_export_of_an_unpromoted_model_is_not_promoted(
     assert "the source of the export is not promoted" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["model", "record", "verdict", "source", "no gates"])
+@pytest.mark.parametrize(
+    "damage", ["model", "model and its hash", "record", "forged verdict", "verdict", "source", "no gates"]
+)
 def test_a_damaged_export_is_not_promoted(
     damage: str, model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = _exported(model, suite, tmp_path / "out")
     record = json.loads((out / "export.json").read_text())
-    if damage == "model":
+    if damage in ("model", "model and its hash"):
         (out / "model.gguf").write_bytes((out / "model.gguf").read_bytes() + b"\0")
+        if damage != "model":
+            record["files"]["model.gguf"] = sha256_of(out / "model.gguf")
+    elif damage == "forged verdict":
+        record["gates"]["suite"]["record_sha256"] = sealed_again_as_passed(out / "gates" / "suite")
     elif damage == "record":
         events = out / "gates" / "suite" / "events.jsonl"
         events.write_text(events.read_text().replace('"Number 7?"', '"Number 8?"', 1))
@@ -195,6 +221,17 @@ def test_a_damaged_export_is_not_promoted(
     said = capsys.readouterr().err
     assert code == (1 if damage == "no gates" else 5), said
     assert not (tmp_path / "registry" / "exports").exists()
+
+
+def sealed_again_as_passed(place: Path) -> str:
+    """Forge a record under a whole chain of hashes: the export got nothing right, and its verdict is PASS."""
+    events = events_of(place)
+    for event in events:
+        if event["event"] == "outcome" and event["purpose"] == "retention":
+            event["outcome"]["verdict"] = "FAIL"
+    (place / "events.jsonl").unlink()
+    write(place, events)
+    return read_run(place).digest
 
 
 @pytest.mark.slow
@@ -221,7 +258,7 @@ def trained_run(folder: Path) -> Path:
     write_jsonl(folder / "cases.jsonl", [{"id": str(n), "question": f"Number {n}?"} for n in range(200)])
     suite = {
         "cases": {"path": "cases.jsonl", "prompt": "{question}"},
-        "checks": [{"regex": {"pattern": "(?s)^.{0,200}$"}}],
+        "checks": [SHORT],
         "plan": {"draw": FACTS, "accept": 70, "confirm": "never"},
         "sealed": 0,
         "generate": {"max_new_tokens": 4},
@@ -283,4 +320,4 @@ def memorised(folder: Path) -> tuple[Path, Path]:
         optimizer.step()
         optimizer.zero_grad()
     network.save_pretrained(model)
-    return model, write_suite(folder, rows)
+    return model, write_suite(folder, rows, "exact")

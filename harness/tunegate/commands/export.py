@@ -18,7 +18,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.models.open_model import find_model, is_server, open_model
 from tunegate.promotion.entry import ATTESTATION
 from tunegate.promotion.evidence import check_gates, check_promotable
-from tunegate.promotion.exports import EXPORT
+from tunegate.promotion.exports import EXPORT, cannot_fail
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.serving.export import Export, ExportRequest, Source, export
@@ -103,3 +103,6 @@ def _print(done: Export, spec: str) -> None:
     show(f"record: {done.folder / EXPORT}")
     if done.verdict is not Verdict.PASS:
         show(f"{done.verdict}: this export cannot be promoted")
+    for name, one in done.results.items():
+        if cannot_fail(one.candidate, one.baseline):
+            show(f"{name}: the source passed too few cases to lose any; choose a suite that it passes")

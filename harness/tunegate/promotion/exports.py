@@ -22,6 +22,7 @@ from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck_all
 from tunegate.record.record import GateRecord, gate_key
+from tunegate.stats.retention import largest_allowed
 from tunegate.whole_files import draft_of, place_folder
 
 EXPORT, GATES, FORMAT = "export.json", "gates", 1
@@ -82,12 +83,19 @@ def _passed(folder: Path, record: dict[str, Any], name: str) -> GateRecord:
         raise Tampered(f"{place}: the comparison is of other models than {folder / EXPORT} says")
     if gate.verdict is not Verdict.PASS:
         raise NotPromotable(f"{place}: {gate.verdict}: {gate.reason}")
+    if cannot_fail(gate, source):
+        raise NotPromotable(f"{place}: the source passed only {source.passed} of {source.drawn}, too few to lose any")
     kept, max_drop = gate.registered.kept, gate.registered.max_drop
     if kept is None or kept.tier != "critical" or max_drop is None or max_drop > LARGEST_DROP:
         raise NotPromotable(
             f"{place}: compared with a margin of {max_drop} points; a promotion needs at most {LARGEST_DROP:g}"
         )
     return gate
+
+
+def cannot_fail(gate: GateRecord, source: GateRecord) -> bool:
+    """Whether the source passed so few cases that losing them all would be allowed."""
+    return source.passed <= largest_allowed(gate.drawn, gate.registered.max_drop or 0.0)
 
 
 def promote_export(folder: Path, registry: Path, fingerprint: Fingerprint) -> PromotedExport:

@@ -30,7 +30,7 @@ from tunegate.models.hf import HFModel
 from tunegate.models.model import Model
 from tunegate.models.open_model import LocalModel
 from tunegate.progress import Progress
-from tunegate.promotion.exports import EXPORT, FORMAT, GATES
+from tunegate.promotion.exports import EXPORT, FORMAT, GATES, cannot_fail
 from tunegate.suites.suite import Suite
 from tunegate.whole_files import write_whole
 
@@ -75,8 +75,13 @@ class Export:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the comparisons."""
-        found = [result.candidate.verdict for result in self.results.values()]
+        """The worst of the comparisons; INCONCLUSIVE where the source passed too little to lose."""
+        found = [
+            Verdict.INCONCLUSIVE
+            if result.candidate.verdict is Verdict.PASS and cannot_fail(result.candidate, result.baseline)
+            else result.candidate.verdict
+            for result in self.results.values()
+        ]
         return next(one for one in (Verdict.INVALID, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if one in found)
 
 
