@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.bank import write_jsonl
 from tests.support.llama_server import GGUF, llama_server
+from tests.support.places import ROOT
 from tests.support.serving_stub import Stub, serving
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.cli import main
@@ -19,6 +20,7 @@ from tunegate.models.hf import HFModel
 from tunegate.models.open_model import find_model
 
 N = 8
+BANK = ROOT / "suites" / "tunegate_suites" / "data" / "gene_expert" / "bank.jsonl"
 SUITE = {
     "cases": {"path": "cases.jsonl", "prompt": "{question}", "reference": "{answer}"},
     "checks": ["exact"],
@@ -229,6 +231,11 @@ def test_llama_cpp_serving_smollm2_in_sixteen_and_in_four_bits(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = find_model(GGUF).folder
+    rows = [json.loads(line) for line in BANK.read_text(encoding="utf-8").splitlines()]
+    prompts = {f"{row['context'].split('. ')[0]}. {row['question']}": row["answer"] for row in rows}
+    short = [(prompt, answer) for prompt, answer in prompts.items() if len(prompt) < 260][: 2 * N]
+    cases = [{"id": str(n), "question": prompt, "answer": answer} for n, (prompt, answer) in enumerate(short)]
+    write_jsonl(suite.parent / "cases.jsonl", cases)
     for file_type, verdict, fault in (("f16", "same", []), ("q4_0", "differs", ["quantised"])):
         write_gguf(folder, tmp_path / "m.gguf", file_type)
         with llama_server(tmp_path / "m.gguf") as url:
