@@ -24,6 +24,7 @@ PACKAGES = {
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
     "tunegate.commands.main",
+    "tunegate.commands.siblings",
     "tunegate.commands.ci",
     "tunegate.commands.report",
     "tunegate.commands.review",
@@ -51,7 +52,7 @@ FLOORS = (
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
     ("promotion", "choosing", "reviewing", "attribution"),
-    ("pipeline", "publishing"),
+    ("pipeline", "publishing", "serving"),
     ("training",),
     ("commands",),
     ("command_actions",),

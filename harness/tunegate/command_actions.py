@@ -139,3 +139,44 @@ def add_review(command: argparse.ArgumentParser) -> None:
         "--of", metavar="PLACE", action="append", help="merge: the reviewed gate (default: found by its hash)"
     )
     command.add_argument("--adjudicate", metavar="FILE", help="merge: write a page of the disagreements")
+
+
+EXPORT_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""What `gguf` can write; safetensors take the first three."""
+
+
+def add_serving(
+    command: Callable[[str, str], argparse.ArgumentParser],
+    asking: Callable[[argparse.ArgumentParser], None],
+    ledger: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """The commands from a gated model to one that is served."""
+    check = command("serve-check", "compare what a server answers with the model that it should serve")
+    check.add_argument("server", metavar="URL#MODEL", help="the server, as for `tunegate gate`")
+    check.add_argument("--against", metavar="MODEL", required=True, help="the model that was gated, on this machine")
+    check.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    check.add_argument("--n", type=int, metavar="N", default=50, help="how many cases to ask (default: 50)")
+    check.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    check.add_argument(
+        "--suspect", metavar="MODEL", action="append", help="a model that it may serve instead; may be repeated"
+    )
+    asking(check)
+    ledger(check)
+    trust(check)
+    check.epilog = "Exit codes: 0 the same model, 1 it differs (the fault is named), 3 it cannot be told."
+
+    export = command("export", "write a model in another format, and gate it against its source")
+    export.add_argument("model", help="run folder, registry entry, or a model, as for `tunegate gate`")
+    export.add_argument("--to", choices=("gguf", "safetensors", "onnx"), required=True, help="the format")
+    export.add_argument("--out", metavar="FOLDER", required=True, help="new folder for the files and their record")
+    export.add_argument(
+        "--type", choices=EXPORT_TYPES, help="number type (default: f16 for gguf, otherwise the source's)"
+    )
+    export.add_argument(
+        "--gate", metavar="SUITE", action="append", help="compare on this suite (default: those of the run)"
+    )
+    export.add_argument("--draw", type=int, metavar="N", help="cases per comparison (default: the suite's plan)")
+    export.add_argument("--max-drop", type=float, metavar="POINTS", help="allowed loss in points (default: 5)")
+    export.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    ledger(export)
+    trust(export)

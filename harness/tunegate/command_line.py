@@ -13,6 +13,7 @@ from tunegate.command_actions import (
     actions_of,
     add_registry_actions,
     add_review,
+    add_serving,
     add_suite_actions,
     allow_waived,
     picks,
@@ -281,6 +282,7 @@ def build_parser() -> Parser:
     keygen.add_argument("file", nargs="?", default="tunegate.key", help="private key to write (default: tunegate.key)")
     _password(keygen)
     _choosing(command)
+    add_serving(command, _asking, _ledger)
     _add_ci_actions(command("ci", "gate a pull request with the suites of its base branch, on GitHub or GitLab"))
     return parser
 

@@ -237,6 +237,8 @@ PLAN = "plan --plan double --json"
 ADVISE = "advise --improve task --data labelled=2000 --model-kind instruct --budget cpu --licence any"
 BAKE = "bake-off nowhere.gguf --suite suite.yaml"
 SERVER = "bake-off http://127.0.0.1:9/v1#m --suite suite.yaml"
+SERVE = "serve-check http://127.0.0.1:9/v1#m --against nowhere --suite suite.yaml"
+EXPORT = "export done/base --to onnx --out out --gate suite.yaml"
 IMPORT_TWO = "suite import two.yaml --out imported.yaml"
 IMPORT = "suite import facts_open.yaml --filter none --out imported.yaml"
 EXPAND = "suite expand facts.yaml --rules rules.yaml --out out.yaml"
@@ -687,6 +689,29 @@ PROOFS: Proofs = {
     "suite cue --out": words(f"{CUE} --out made", f"{CUE} --out elsewhere"),
     "suite cue-report runs": words(CUE_REPORT, CUE_REPORT.replace("follows", "reads")),
     "suite cue-report --positive": words(CUE_REPORT, CUE_REPORT.replace("true", "false")),
+    "serve-check --json": ShownBy("test_serve_check.py", '"--json", *more'),
+    "serve-check --trust": ShownBy("test_strangers.py", '"serve-check"'),
+    "export --json": ShownBy("test_export.py", '"--json"'),
+    "export --trust": ShownBy("test_strangers.py", '"export"'),
+    "serve-check server": words(GATE, SERVE.replace("http://127.0.0.1:9/v1#m", "base"), "expected a server"),
+    "serve-check --against": words(GATE, SERVE.replace("nowhere", "http://127.0.0.1:9/v1#m"), "--against: expected"),
+    "serve-check --suite": words(GATE, SERVE.replace("suite.yaml", "gone.yaml"), "gone.yaml"),
+    "serve-check --n": words(GATE, f"{SERVE} --n 0", "--n: expected at least 1"),
+    "serve-check --seed": ShownBy("test_serve_check.py", '"--seed", "1"'),
+    "serve-check --suspect": ShownBy("test_serve_check.py", '"--suspect", str(other)'),
+    "serve-check --timeout": words(GATE, f"{SERVE} --timeout 0", "--timeout: expected"),
+    "serve-check --request": words(GATE, f"{SERVE} --request x", "--request: expected FIELD=VALUE"),
+    "serve-check --key-env": words(GATE, f"{SERVE} --key-env TUNEGATE_NOT_SET", "is not set"),
+    "serve-check --ledger": ShownBy("test_serve_check.py", '"--ledger"'),
+    "export model": words(GATE, EXPORT.replace("done/base", "http://127.0.0.1:9/v1#m"), "got a server"),
+    "export --to": words(GATE, EXPORT.replace("onnx", "safetensors --type q4_0"), "safetensors hold"),
+    "export --type": ShownBy("test_export.py", '"--type", "q4_0"'),
+    "export --out": ShownBy("test_export.py", "expected a new or empty folder"),
+    "export --gate": words(GATE, EXPORT.replace("suite.yaml", "gone.yaml"), "gone.yaml"),
+    "export --draw": words(GATE, f"{EXPORT} --draw 0", "--draw: expected at least 1"),
+    "export --max-drop": words(GATE, f"{EXPORT} --max-drop 0", "--max-drop: expected percentage points"),
+    "export --seed": ShownBy("test_export.py", '"--seed", 1'),
+    "export --ledger": ShownBy("test_export.py", '"--ledger"'),
     "pytest --tunegate-model": ShownBy("test_pytest_plugin.py", '"--tunegate-model"'),
     "pytest --tunegate-responses": ShownBy("test_pytest_plugin.py", '"--tunegate-responses"'),
     "pytest --tunegate-ledger": ShownBy("test_pytest_plugin.py", '"--tunegate-ledger"'),

@@ -7,7 +7,6 @@ from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tunegate.addresses import without_secrets
 from tunegate.checks.outcome import Verdict
@@ -24,11 +23,12 @@ from tunegate.commands.ci import gate_in_ci
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.explain_case import explain_case as explain_one_case
+from tunegate.commands.exported import is_export, promote_export, verify_export
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
-from tunegate.commands.looked_at import check_allowed, is_judge, look_at
+from tunegate.commands.looked_at import is_judge, look_at
 from tunegate.commands.model_under_test import check_base
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_expected, check_more, override
@@ -39,6 +39,9 @@ from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
 from tunegate.commands.report import gate_reports, write_report, write_reports
 from tunegate.commands.review import review as review_answers
+from tunegate.commands.serving import export as export
+from tunegate.commands.serving import serve_check as serve_check
+from tunegate.commands.siblings import check_builder, check_file_allowed, named_suite, stage_validator
 from tunegate.commands.subject import open_subject, tell
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
@@ -103,14 +106,14 @@ def check(options: Namespace) -> int:
 
 def _facts(path: Path) -> CheckFacts:
     """The facts of a file; none of the file's code runs, and no server is contacted."""
-    build_check = partial(_build_check(), look=True)
+    build_check = partial(check_builder(), look=True)
     data = load_yaml(path).data
     if is_judge(data):
         return facts_of_judge(path, build_check({"judge": path.name}, path.parent, file=path))
     if isinstance(data, dict) and "stages" not in data and "cases" in data:
         suite = load_suite(path, build_check)
         return facts_of_suite(path, suite, _history(ledger_of_suite(None, suite)))
-    pipeline = load_pipeline(path, build_check, _validate_stage(), look=True)
+    pipeline = load_pipeline(path, build_check, stage_validator(), look=True)
     notes = _check_model(pipeline)
     history = _history(ledger_of(pipeline.ledger, path.parent))
     return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes, history)
@@ -143,7 +146,7 @@ def data(options: Namespace) -> int:
 
 def plan(options: Namespace) -> int:
     """Show how likely a plan is to pass a good or a bad model."""
-    return describe_plans(options, _build_check(), _check_allowed)
+    return describe_plans(options, check_builder(), check_file_allowed)
 
 
 # --- leakage -------------------------------------------------------------------------------------------------------
@@ -151,7 +154,7 @@ def plan(options: Namespace) -> int:
 
 def leakage(options: Namespace) -> int:
     """Find training rows that leak tests."""
-    suites = [_load_suite(file) for file in options.suite]
+    suites = [named_suite(file) for file in options.suite]
     return compare_files(options, suites, embed if options.embed is not None else None)
 
 
@@ -172,13 +175,13 @@ def run(options: Namespace) -> int:
 
 def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
     """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
-    _check_allowed(path)
-    pipeline = load_pipeline(path, _build_check(), _validate_stage())
+    check_file_allowed(path)
+    pipeline = load_pipeline(path, check_builder(), stage_validator())
     tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
         tools = replace(
             _tools(bar),
-            pipeline_sha256=lambda: load_pipeline(path, _build_check()).sha256,
+            pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
             ledger=ledger_of(ledger or pipeline.ledger, path.parent),
         )
         return PipelineRun(pipeline, log, tools).execute()
@@ -208,7 +211,7 @@ def gate(options: Namespace) -> int:
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
     candidate.check_options(options)
-    found = imported.subject_of(options, _load_suite, _build_check())
+    found = imported.subject_of(options, named_suite, check_builder())
     suite = found.suite
     check_expected(suite, options.expect_suite)
     if options.baseline is not None:
@@ -256,7 +259,7 @@ def ci(options: Namespace) -> int:
 
 
 def _gate_named(options: Namespace) -> GateRunResult:
-    return _gate_suite(options, _load_suite(options.suite))
+    return _gate_suite(options, named_suite(options.suite))
 
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:
@@ -279,7 +282,7 @@ def bake_off(options: Namespace) -> int:
     """Gate several models on the same cases and rank them."""
     from tunegate.models.model_facts import model_facts
 
-    suite = _load_suite(options.suite)
+    suite = named_suite(options.suite)
     if options.prompts:
         return bake_prompts(options, suite)
     report = Path(options.report) if options.report else None
@@ -321,7 +324,7 @@ def judge(options: Namespace) -> int:
         )
     file = resolve(options.judge, Path())
     if is_judge(load_yaml(file).data):  # of a suite, only its judge is used
-        _check_allowed(file)
+        check_file_allowed(file)
     request = MeasureRequest(
         judge=file,
         labels=Path(options.labels),
@@ -350,7 +353,7 @@ def review(options: Namespace) -> int:
 
 def suite(options: Namespace) -> int:
     """Write a suite of groups or the rows of a spurious cue, or report on them."""
-    return suite_command.carry_out(options, _build_check(), embed)
+    return suite_command.carry_out(options, check_builder(), embed)
 
 
 # --- report, promote, verify, attest, keygen -----------------------------------------------------------------------
@@ -358,12 +361,12 @@ def suite(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Write the report of a run; with --recheck, decide its gates and judge its answers again first."""
-    return write_report(options, _build_check())
+    return write_report(options, check_builder())
 
 
 def promote(options: Namespace) -> int:
     """Promote a run's model, if the evidence supports it."""
-    return promote_run(options, _build_check())
+    return promote_export(options) if is_export(Path(options.run)) else promote_run(options, check_builder())
 
 
 def verify(options: Namespace) -> int:
@@ -372,7 +375,8 @@ def verify(options: Namespace) -> int:
         return verify_bundle(options)
     if options.subject is not None:
         raise ConfigError(f"--subject: only for a signed statement (…{SUFFIX}) that is here; leave it out")
-    return verify_model(options, _build_check())
+    found = verify_export(options)
+    return verify_model(options, check_builder()) if found is None else found
 
 
 def attest(options: Namespace) -> int:
@@ -388,30 +392,3 @@ def keygen(options: Namespace) -> int:
 def registry(options: Namespace) -> int:
     """List, compare, roll back and clear up what is promoted."""
     return carry_out_registry(options)
-
-
-# --- the other packages --------------------------------------------------------------------------------------------
-
-
-def _load_suite(name: str) -> Suite:
-    path = suite_place(name, Path())
-    _check_allowed(path)
-    return load_suite(path, _build_check())
-
-
-def _check_allowed(path: Path) -> None:
-    from tunegate_suites import wants_of_check
-
-    check_allowed(path, wants_of_check)
-
-
-def _build_check() -> Any:
-    from tunegate_suites import build_check
-
-    return build_check
-
-
-def _validate_stage() -> Any:
-    from tunegate_trainers import validate
-
-    return validate

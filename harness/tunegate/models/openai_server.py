@@ -75,7 +75,7 @@ class OpenAIModel:
     def check(self) -> OpenAIModel:
         """Return self if the server answers and accepts our key; raises ConfigError otherwise. Waits for a server that
         is still loading its model."""
-        check_server(self._server, self.name, self._access)
+        check_server(self.server, self.name, self._access)
         return self
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -89,7 +89,7 @@ class OpenAIModel:
                 "leave "
                 "it out"
             )
-        return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
+        return ask_all(self.server, cases, lambda client, case: self._counted(client, case, settings))
 
     def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
         """Time a request for each case, in order; each tries once, since a retry would hide a time-out.
@@ -111,7 +111,7 @@ class OpenAIModel:
         )
 
     @property
-    def _server(self) -> Server:
+    def server(self) -> Server:
         key = os.environ.get(self.key_variable, "").strip() or NO_KEY
         check_key(key, self.key_variable)
         said = "" if key == NO_KEY else f"the key in {self.key_variable}"
@@ -164,7 +164,7 @@ class OpenAIModel:
             fault = _fault(error)
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
                 await self._access(client)  # raises if the server does not only reject this case
-            return Response("", error=f"{self.name}: {self._server.describe(error)}", fault=fault)
+            return Response("", error=f"{self.name}: {self.server.describe(error)}", fault=fault)
         if reply.fault is not None:
             error = f"{self.name}: the server's reply {reply.fault}"
             return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
@@ -172,7 +172,7 @@ class OpenAIModel:
 
     async def _access(self, client: AsyncOpenAI) -> None:
         """Raise ConfigError if the server refuses even a fixed question that belongs to no case."""
-        await check_access(client, self._requests, self._server, self.name, self.key_variable)
+        await check_access(client, self._requests, self.server, self.name, self.key_variable)
 
 
 def _fault(error: Exception) -> Fault:

@@ -1,0 +1,155 @@
+"""What a server tells about the model that it serves: its name, context, number type, prompts and first tokens.
+
+Servers of llama.cpp have `/props` and `/apply-template`, those of vLLM `/tokenize`; both list their models at
+`/v1/models`. A server that lacks one of these is not at fault: what it does not tell stays unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from tunegate.cases.case import Case
+from tunegate.models.first_tokens import FirstToken
+from tunegate.models.model import GenerationSettings, as_messages
+from tunegate.models.openai_client import ChatRequests, ask_all
+from tunegate.models.openai_server import OpenAIModel
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+TOP = 20
+"""How many tokens are asked for: the most that OpenAI's API gives."""
+
+TextOf = Callable[[Sequence[int]], str]
+"""The text of token ids, by the tokenizer of the model that should be served."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server tells about itself; empty and None: not told.
+
+    `context` is the largest number of tokens of prompt and answer; `number_type` is llama.cpp's name of the weights'
+    types, such as `all F32` or `Q4_1`.
+    """
+
+    model_ids: tuple[str, ...] = ()
+    context: int | None = None
+    number_type: str = ""
+
+
+def server_facts(model: OpenAIModel) -> ServerFacts:
+    """Ask a server about itself; an address that it lacks leaves its facts unknown."""
+
+    async def ask(client: AsyncOpenAI, _: None) -> ServerFacts:
+        listed = _rows(await _get(client, "/models"), "data")
+        props = _object(await _get(_at_root(client, model), "/props"))
+        own = [row for row in listed if model.model in (row.get("id"), *_texts(row.get("aliases")))] or listed
+        meta = _object(own[0].get("meta") if own else None)
+        slot = _object(props.get("default_generation_settings"))
+        said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
+        context = next((number for number in said if isinstance(number, int) and number > 0), None)
+        ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
+        number_type = props.get("model_ftype") or meta.get("ftype")
+        return ServerFacts(tuple(dict.fromkeys(ids)), context, number_type if isinstance(number_type, str) else "")
+
+    ((_, facts),) = ask_all(model.server, [None], ask)
+    return facts
+
+
+def first_tokens(
+    model: OpenAIModel, cases: Sequence[Case], settings: GenerationSettings, text_of: TextOf
+) -> list[FirstToken]:
+    """The prompts of a server and their first tokens, one per case, in order. What it does not tell stays unknown."""
+    requests = ChatRequests(model.request)
+
+    async def ask(client: AsyncOpenAI, case: Case) -> FirstToken:
+        messages = list(as_messages(settings.asks(case.prompt)))
+        reply = await _reply(client, requests, {"model": model.model, "messages": messages})
+        prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
+        return FirstToken(_log_probabilities(reply), _count(reply), prompt)
+
+    found = dict(ask_all(model.server, cases, ask))
+    return [found[index] for index in range(len(cases))]
+
+
+async def _reply(client: AsyncOpenAI, requests: ChatRequests, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The reply to a request for one token; without log-probabilities where the server refuses them."""
+    short = {**request, "max_tokens": 1, "temperature": 0.0}
+    for more in ({"logprobs": True, "top_logprobs": TOP}, dict[str, Any]()):
+        try:
+            return _object(json.loads(await requests.send(client, {**short, **more})))
+        except Exception:  # the answers themselves are asked apart, and report every error
+            continue
+    return {}
+
+
+def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
+    """The likeliest first tokens by their text. Bytes are told beside it where a token is a part of a letter."""
+    choice = _first(_rows(reply, "choices"))
+    first = _first(_rows(choice.get("logprobs"), "content"))
+    found: dict[str, float] = {}
+    for row in _rows(first, "top_logprobs"):
+        value, text, raw = row.get("logprob"), row.get("token"), row.get("bytes")
+        if isinstance(raw, list) and raw:
+            text = bytes(cast(list[int], raw)).decode("utf-8", "replace")
+        if isinstance(text, str) and isinstance(value, int | float):
+            found.setdefault(text, float(value))
+    return found
+
+
+def _count(reply: Mapping[str, Any]) -> int | None:
+    found = _object(reply.get("usage")).get("prompt_tokens")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+async def _prompt(client: AsyncOpenAI, name: str, messages: Sequence[Any], text_of: TextOf) -> str | None:
+    """The prompt that the server makes of a chat: as text from llama.cpp, as token ids from vLLM."""
+    rendered = _object(await _post(client, "/apply-template", {"messages": messages})).get("prompt")
+    if isinstance(rendered, str):
+        return rendered
+    body = {"model": name, "messages": messages, "add_generation_prompt": True}
+    tokens = _object(await _post(client, "/tokenize", body)).get("tokens")
+    ids = cast(list[Any], tokens) if isinstance(tokens, list) else []
+    return text_of(ids) if ids and all(isinstance(one, int) for one in ids) else None
+
+
+def _at_root(client: AsyncOpenAI, model: OpenAIModel) -> AsyncOpenAI:
+    """The client for the addresses beside OpenAI's API, which begins at `/v1`."""
+    parts = urlsplit(model.base_url)
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return client.with_options(base_url=urlunsplit(parts._replace(path=path, query="", fragment="")))
+
+
+async def _get(client: AsyncOpenAI, path: str) -> Any:
+    try:
+        return await client.with_options(max_retries=0).get(path, cast_to=object)
+    except Exception:  # an address that it lacks, a reply that is not JSON
+        return None
+
+
+async def _post(client: AsyncOpenAI, path: str, body: Mapping[str, Any]) -> Any:
+    try:
+        return await client.with_options(max_retries=0).post(path, cast_to=object, body=body)
+    except Exception:  # as above
+        return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _rows(value: Any, name: str) -> list[Mapping[str, Any]]:
+    found = _object(value).get(name)
+    return [_object(row) for row in cast(list[Any], found)] if isinstance(found, list) else []
+
+
+def _first(rows: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return rows[0] if rows else {}
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in cast(list[Any], value) if isinstance(one, str)] if isinstance(value, list) else []
