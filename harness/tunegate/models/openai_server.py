@@ -17,6 +17,7 @@ from tunegate.models.guarded import TRIES, incomplete_reply
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.probe import CLOSED, check_access, check_server
+from tunegate.models.server_sampling import check_not_refused, sampling_fields
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -87,6 +88,7 @@ class OpenAIModel:
                 "leave "
                 "it out"
             )
+        sampling_fields(settings, self.base_url, self.name)  # raises before the first question
         return ask_all(self._server, cases, lambda client, case: self._counted(client, case, settings))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -123,12 +125,14 @@ class OpenAIModel:
             "temperature": settings.temperature,
             "seed": _seed(settings, case),
         }
+        request |= sampling_fields(settings, self.base_url, self.name)
         if settings.stop:
             request["stop"] = list(settings.stop)
         try:
             reply = read_completion(await self._requests.send(client, request))
         except Exception as error:  # whatever the error, this case has no answer
             fault = _fault(error)
+            check_not_refused(error, settings, self.name, self._server.describe(error))
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
                 await self._access(client)  # raises if the server does not only reject this case
             return Response("", error=f"{self.name}: {self._server.describe(error)}", fault=fault)
