@@ -48,7 +48,7 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing"),
+    ("promotion", "choosing", "generation"),
     ("pipeline", "publishing"),
     ("training",),
     ("commands",),

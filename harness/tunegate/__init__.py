@@ -8,7 +8,8 @@ kept in an append-only record, and only models that passed on that evidence are 
 Each folder imports only the folders below it. From the bottom up: `stats` (numbers), `reading` (users' files), `text`
 (words); `cases`, `trust` (what strangers' files may do); `models` (who answers); `checks` (how an answer is judged);
 `verdicts` (from outcomes to a verdict), `data` (training data); `record` (what happened), `suites`; `gates` (draw, ask,
-judge, decide), `leaks` (tests that the training data contain); `promotion`, `choosing` (which model, which method);
+judge, decide), `leaks` (tests that the training data contain); `promotion`, `choosing` (which model, which method),
+`generation` (data from a model's answers);
 `pipeline` (what a pipeline file says); `training` (carries out a run); `commands`; and three entry points: `cli`,
 `plugin` (pytest) and `api` (Python), whose names this package exports.
 """

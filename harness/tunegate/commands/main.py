@@ -22,6 +22,7 @@ from tunegate.commands.check_facts import CheckFacts, facts_of_judge, facts_of_p
 from tunegate.commands.ci import gate_in_ci
 from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
+from tunegate.commands.generate import generate_rows
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
@@ -133,6 +134,11 @@ def _leaks(pipeline: Pipeline) -> list[Leak]:
 def data(options: Namespace) -> int:
     """Show the data card of a file, or of every stage of a pipeline."""
     return describe_data(options)
+
+
+def generate(options: Namespace) -> int:
+    """Make training data from a model's answers to prompts."""
+    return generate_rows(options, _build_check(), _check_allowed)
 
 
 # --- plan ----------------------------------------------------------------------------------------------------------
@@ -249,11 +255,7 @@ def ci(options: Namespace) -> int:
         return pull_comment(options)
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
-    return gate_in_ci(options, _gate_named)
-
-
-def _gate_named(options: Namespace) -> GateRunResult:
-    return _gate_suite(options, _load_suite(options.suite))
+    return gate_in_ci(options, lambda one: _gate_suite(one, _load_suite(one.suite)))
 
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:

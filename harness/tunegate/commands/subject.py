@@ -11,7 +11,7 @@ from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
-from tunegate.models.model import Model
+from tunegate.models.model import Model, notes_of
 from tunegate.suites.suite import Suite
 
 
@@ -29,17 +29,38 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
         responses, notes = imported.answers_of(options, suite, results)
         tell("gate", [*notes, *suite.remarks])
         return responses
-    from tunegate.models.open_model import is_server, open_model
+    _check_flags(options)
+    tell("gate", look_at_folder(options.model, suite))
+    model = _opened(options)
+    tell("gate", look_at_model(options.model, model, suite))
+    return model
+
+
+def open_for_prompts(options: Namespace) -> Model:
+    """Open the model of a command that has prompts instead of a suite; notes go to standard error."""
+    from tunegate.models.open_model import folder_notes
+
+    _check_flags(options)
+    tell(options.command, folder_notes(options.model))
+    model = _opened(options)
+    tell(options.command, notes_of(model))
+    return model
+
+
+def _check_flags(options: Namespace) -> None:
+    from tunegate.models.open_model import is_server
 
     if (flags := flags_given(options)) and not is_server(options.model):
         raise ConfigError(
             f"{', '.join(flags)}: only for models behind a server, but this model runs here; leave it out"
         )
-    tell("gate", look_at_folder(options.model, suite))
+
+
+def _opened(options: Namespace) -> Model:
+    from tunegate.models.open_model import open_model
+
     dtype = options.dtype or "auto"
-    model = open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-    tell("gate", look_at_model(options.model, model, suite))
-    return model
+    return open_model(options.model, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
 
 
 def tell(command: str, notes: Sequence[str]) -> None:
