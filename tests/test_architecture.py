@@ -51,7 +51,7 @@ FLOORS = (
     ("record", "suites"),
     ("ledger", "elsewhere"),
     ("gates", "leaks"),
-    ("promotion", "choosing", "reviewing", "attribution"),
+    ("promotion", "choosing", "reviewing", "attribution", "generation"),
     ("pipeline", "publishing", "serving"),
     ("training",),
     ("commands",),

@@ -180,3 +180,41 @@ def add_serving(
     export.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     ledger(export)
     trust(export)
+
+
+def add_generate_options(generate: argparse.ArgumentParser) -> None:
+    generate.add_argument("model", help="a model, as for `tunegate gate`")
+    generate.add_argument("--prompts", metavar="FILE", required=True, help="rows with `prompt` (or `messages`)")
+    generate.add_argument("--out", metavar="FILE", required=True, help="JSONL file to write; its card goes beside it")
+    generate.add_argument("--prompt", metavar="TEMPLATE", help="the prompt of a row (default: '{prompt}')")
+    generate.add_argument("--tags", metavar="FIELD", action="append", help="a field whose values are tags; repeatable")
+    generate.add_argument("--samples", type=int, metavar="N", help="answers to each prompt (default: 1)")
+    for flag, what in SAMPLING.items():
+        kind = int if flag in ("--top-k", "--seed") else float
+        generate.add_argument(flag, type=kind, metavar="N" if kind is int else "X", help=what)
+    generate.add_argument(
+        "--max-new-tokens", type=int, metavar="N", help="the longest answer, in tokens (default: 128)"
+    )
+    generate.add_argument("--system", metavar="TEXT", help="a system message for every prompt; it is not in the rows")
+    generate.add_argument("--stop", metavar="TEXT", action="append", help="a text that ends an answer; repeatable")
+    generate.add_argument("--checks", metavar="FILE", help="keep answers that pass the checks of this suite")
+    generate.add_argument(
+        "--not-in",
+        metavar="FILE",
+        action="append",
+        help="drop rows that leak a case of this suite or pipeline file; repeatable (default: tunegate.yaml, if it "
+        "exists)",
+    )
+    generate.add_argument("--per-tag", type=int, metavar="N", help="keep at most N rows with each tag")
+
+
+SAMPLING = {
+    "--temperature": "0 (the default) is greedy: always the most likely token",
+    "--top-p": "draw from the most likely tokens that together reach this probability",
+    "--top-k": "draw from this number of most likely tokens",
+    "--min-p": "draw from tokens with at least this share of the most likely token's probability",
+    "--typical-p": "draw from the tokens with the most typical information that together reach this probability",
+    "--repetition-penalty": "above 1: tokens that were there before become less likely",
+    "--seed": "seed of sampling (default: 0)",
+}
+"""The settings of sampling, under the names that suites have."""

@@ -11,6 +11,7 @@ from typing import NoReturn
 from tunegate import __version__
 from tunegate.command_actions import (
     actions_of,
+    add_generate_options,
     add_registry_actions,
     add_review,
     add_serving,
@@ -137,6 +138,13 @@ def build_parser() -> Parser:
     data.add_argument("--seed", type=int, help="seed of the split (default: 1)")
     data.add_argument("--out", metavar="FOLDER", help="write the parts to this folder")
     data.add_argument("--card", metavar="FILE", help="write the data card to this file, as JSON")
+
+    generate = command("generate", "make training data from a model's answers: filtered, deduplicated, free of tests")
+    add_generate_options(generate)
+    generate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
+    generate.add_argument("--batch-size", type=int, metavar="N", help="prompts per batch of a local model")
+    _asking(generate)
+    trust(generate)
 
     plan = command("plan", "show how likely a plan is to pass a good or a bad model, retries included")
     plan.add_argument(

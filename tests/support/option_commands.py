@@ -282,7 +282,31 @@ AS_JSON = {
 
 TRUSTING = ("check", "plan", "run", "gate", "judge", "leakage", "bake-off", "suite expand")
 
+MADE = "test_generate.py"
+
 PROOFS: Proofs = {
+    "generate model": ShownBy(MADE, '["generate", "base"'),
+    "generate --json": ShownBy(MADE, "test_json_is_the_card"),
+    "generate --trust": ShownBy(MADE, '(["--trust", "nowhere"]'),
+    "generate --prompts": ShownBy(MADE, '"--prompts", "bare.jsonl"'),
+    "generate --out": ShownBy(MADE, '"--out", "made.jsonl"'),
+    "generate --prompt": ShownBy(MADE, '["--prompt", "{nothing}"]'),
+    "generate --tags": ShownBy(MADE, '"--tags", "topic", "--checks"'),
+    **{
+        f"generate {flag}": ShownBy(MADE, f"{flag} ")
+        for flag in (
+            *("--samples", "--temperature", "--top-p", "--top-k", "--min-p", "--typical-p", "--repetition-penalty"),
+            *("--seed", "--max-new-tokens", "--system", "--stop"),
+        )
+    },
+    "generate --checks": ShownBy(MADE, '"--checks", "checks.yaml"'),
+    "generate --not-in": ShownBy(MADE, '"--not-in", "suite.yaml"'),
+    "generate --per-tag": ShownBy(MADE, '(["--per-tag", "0"]'),
+    "generate --dtype": ShownBy(MADE, '"--dtype", "float32"'),
+    "generate --batch-size": ShownBy(MADE, '"--batch-size", "2"'),
+    "generate --timeout": ShownBy(MADE, '(["--timeout", "0"]'),
+    "generate --request": ShownBy(MADE, '(["--request", "x"]'),
+    "generate --key-env": ShownBy(MADE, '(["--key-env", "NOT_SET_HERE"]'),
     **{
         f"{command} --trust": (
             words(AS_JSON[command], "--trust nowhere", "--trust nowhere: no such folder"),

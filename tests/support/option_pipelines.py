@@ -289,6 +289,10 @@ PROOFS: Proofs = {
     "OwnAnswersSpec.judged_by": run(
         {"stages.1.data.own_answers.judged_by": "style"}, {**OWN, "stages.0.gates": ["facts"]}
     ),
+    **{
+        f"OwnAnswersSpec.{name}": ShownBy("test_own_answers.py", "test_own_settings_replace_those_of_the_suite")
+        for name in ("temperature", "seed", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")
+    },
     "OwnAnswersSpec.at_least": run({"stages.1.data.own_answers.at_least": 5}, {**OWN, "stages.0.gates": ["facts"]}),
     "WaiversSpec.waivers": run({"waivers": "waivers.yaml"}, WAIVED, skills=UNWAIVED),
     "WaiverSpec.gate": run({"waivers": "facts.yaml"}, {**WAIVED, "waivers": "waivers.yaml"}, skills=UNWAIVED),

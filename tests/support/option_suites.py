@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.option_proofs import Proofs, ShownBy, responses, suite
+from tests.support.option_proofs import Proof, Proofs, ShownBy, responses, suite
 
 ALL_KNOWN = {"cases.where": {"known": True}}
 RISK = {"plan": {"kind": "double", "draw": 20, "accept": 15, "risk": {"at": 0.5}}, "sealed": 0.5, **ALL_KNOWN}
@@ -15,6 +15,13 @@ SAMPLED = {"generate": {"temperature": 0.7, "samples": 3}}
 PAIR = ["topic=a", "topic=b"]
 TIMED = {"limits": {"latency_ms": {"p": 95, "max": 60000}}}
 FAST = {"limits": {"tokens_per_s": {"p": 95, "min": 0.001}}}
+
+
+def sampled(name: str, value: float) -> tuple[Proof, Proof]:
+    """A setting of sampling changes a suite that draws its answers, and is refused in one that does not."""
+    key = f"generate.{name}"
+    return suite({key: value}, {"generate.temperature": 0.5}), suite({key: value}, refused="temperature 0")
+
 
 PROOFS: Proofs = {
     "CasesSpec.path": suite({"cases.path": "others.jsonl"}),
@@ -101,6 +108,11 @@ PROOFS: Proofs = {
         suite({"generate.seed": 5}, {"generate.temperature": 0.5}),
         suite({"generate.seed": 5}, refused="temperature"),
     ),
+    "GenerateSpec.top_p": sampled("top_p", 0.9),
+    "GenerateSpec.top_k": sampled("top_k", 40),
+    "GenerateSpec.min_p": sampled("min_p", 0.05),
+    "GenerateSpec.typical_p": sampled("typical_p", 0.9),
+    "GenerateSpec.repetition_penalty": suite({"generate.repetition_penalty": 1.2}),
     "GenerateSpec.samples": (
         suite({"generate.samples": 3}, {"generate.temperature": 0.7}),
         suite({"generate.samples": 3}, refused="temperature 0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.data.training_data import Example
 from tunegate.exceptions import ConfigError
-from tunegate.models.model import Response, ScriptedModel
+from tunegate.models.model import GenerationSettings, Response, ScriptedModel
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.record.record import AttemptRecord, RunRecord
@@ -110,6 +110,37 @@ def test_misses_become_pairs_and_the_record_says_how_many(path: Path) -> None:
     (event,) = events(path, "own_answers")
     assert len(event["answers"]) == 8
     assert event["suite_sha256"] == load(path).suites["facts"].sha256
+
+
+OWN_SETTINGS = {
+    "temperature": 0.7, "seed": 5, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "typical_p": 0.8, "repetition_penalty": 1.2
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [OWN_SETTINGS, {}])
+def test_own_settings_replace_those_of_the_suite(path: Path, own: dict[str, float]) -> None:
+    """They hold for the training prompts alone; the gates keep the suite's."""
+    seen: dict[str, GenerationSettings] = {}
+
+    @dataclass(frozen=True)
+    class Noting(ScriptedModel):
+        def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+            seen.update({case.prompt_text.split()[0]: settings for case in cases})
+            return ScriptedModel.generate(self, cases, settings)
+
+    def opened(place: str) -> ScriptedModel:
+        plain = half_right(place, []) if place.endswith("base") else open_model(place)
+        return Noting(plain.script, plain.name, plain.sha256, plain.dtype, plain.block_size)
+
+    entry = "".join(f", {name}: {value}" for name, value in own.items())
+    path.write_text(PIPELINE.replace("at_least: 2", f"at_least: 2{entry}"))
+    carry_out(path, replace(tools(SKILLS), open_model=opened, train=trainer(SKILLS)))
+    suite = load(path).suites["facts"]
+    assert seen.pop("train") == replace(suite.settings, **own)
+    assert set(seen.values()) == {suite.settings}
+    (event,) = events(path, "own_answers")
+    facts = json.loads(json.dumps(replace(suite.settings, **own).facts()))
+    assert event.get("settings") == (facts if own else None)
 
 
 def test_thumbs_for_kto(path: Path) -> None:
@@ -209,6 +240,8 @@ def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path
             "facts lets the model choose between given answers",
         ),
         ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
+        ("at_least: 2", "top_p: 1.5", r"own_answers\.top_p: should be less than or equal to 1, got 1.5"),
+        ("at_least: 2", "top_p: 0.5", r"own_answers: top_p: has no effect at temperature 0; set `temperature` too"),
     ],
 )
 def test_settings_that_cannot_work_are_named(path: Path, old: str, new: str, message: str) -> None:

@@ -24,6 +24,7 @@ from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.explain_case import explain_case as explain_one_case
 from tunegate.commands.exported import is_export, promote_export, verify_export
+from tunegate.commands.generate import generate_rows
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
@@ -141,6 +142,11 @@ def data(options: Namespace) -> int:
     return describe_data(options)
 
 
+def generate(options: Namespace) -> int:
+    """Make training data from a model's answers to prompts."""
+    return generate_rows(options, check_builder(), _check_allowed)
+
+
 # --- plan ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,11 +261,7 @@ def ci(options: Namespace) -> int:
         return pull_comment(options)
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
-    return gate_in_ci(options, _gate_named)
-
-
-def _gate_named(options: Namespace) -> GateRunResult:
-    return _gate_suite(options, named_suite(options.suite))
+    return gate_in_ci(options, lambda one: _gate_suite(one, named_suite(one.suite)))
 
 
 def _plan(suite: Suite, options: Namespace) -> GatePlan:

@@ -13,7 +13,7 @@ from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
-from tunegate.models.model import Model
+from tunegate.models.model import Model, notes_of
 from tunegate.models.with_prompt import OwnPrompt, with_prompt
 from tunegate.suites.suite import Suite
 
@@ -40,17 +40,38 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
 
 def opened(options: Namespace, spec: str, suite: Suite, command: str = "gate") -> Model:
     """Open the model that `spec` names, as the options say; notes go to standard error."""
-    from tunegate.models.open_model import is_server, open_model
+    _check_flags(options, spec)
+    tell(command, look_at_folder(spec, suite))
+    model = _opened(options, spec)
+    tell(command, look_at_model(spec, model, suite))
+    return model
+
+
+def open_for_prompts(options: Namespace) -> Model:
+    """Open the model of a command that has prompts instead of a suite; notes go to standard error."""
+    from tunegate.models.open_model import folder_notes
+
+    _check_flags(options, options.model)
+    tell(options.command, folder_notes(options.model))
+    model = _opened(options, options.model)
+    tell(options.command, notes_of(model))
+    return model
+
+
+def _check_flags(options: Namespace, spec: str) -> None:
+    from tunegate.models.open_model import is_server
 
     if (flags := flags_given(options)) and not is_server(spec):
         raise ConfigError(
             f"{', '.join(flags)}: only for models behind a server, but this model runs here; leave it out"
         )
-    tell(command, look_at_folder(spec, suite))
+
+
+def _opened(options: Namespace, spec: str) -> Model:
+    from tunegate.models.open_model import open_model
+
     dtype = options.dtype or "auto"
-    model = open_model(spec, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-    tell(command, look_at_model(spec, model, suite))
-    return model
+    return open_model(spec, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
 
 
 def prompt_for(path: Path, suite: Suite) -> OwnPrompt:

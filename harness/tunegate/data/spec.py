@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from tunegate.models.sampling_spec import SamplingSpec, Temperature
 from tunegate.reading.spec import Delimiter, Spec, Template, Text, listed
 
 
@@ -62,7 +63,7 @@ class PrepareSpec(Spec):
     """Divide the rows into parts. Default: all rows are trained on."""
 
 
-class OwnAnswersSpec(Spec):
+class OwnAnswersSpec(SamplingSpec):
     """Ask the stage's input model its training prompts, and learn from its misses, which a suite's checks find.
 
     The rows then need `prompt` and `completion`, for each of dpo, orpo, reward and kto.
@@ -72,6 +73,10 @@ class OwnAnswersSpec(Spec):
     """The suite whose checks and generation settings are used; none of its cases is asked."""
     at_least: Annotated[int, Field(ge=1)] = 8
     """With fewer misses than this, the stage is not trained, and the run says so."""
+    temperature: Temperature | None = None
+    """0 is greedy: always the most likely token. Default, as for the other settings: the suite's."""
+    seed: int | None = None
+    """The seed of sampling at a temperature above 0. Default: the suite's."""
 
 
 class DataSpec(Spec):

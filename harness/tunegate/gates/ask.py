@@ -14,7 +14,7 @@ from tunegate.cases.case import Case, Prompt, sample_id
 from tunegate.checks.check import Check, Sample, judge, variants_of
 from tunegate.checks.outcome import Outcome, of_samples
 from tunegate.exceptions import TunegateError, message_of, without_addresses
-from tunegate.models.model import Fault, Model, Response
+from tunegate.models.model import Fault, GenerationSettings, Model, Response
 from tunegate.models.shared_answers import Question, question_of
 from tunegate.suites.suite import Suite
 
@@ -139,8 +139,8 @@ def ask(
 
     `on_answer` is called with each generated answer as it arrives, and with the index of its case.
     """
-    responses: list[Response | None] = [None] * len(cases)
-    try:
+
+    def work(responses: list[Response | None]) -> None:
         if any(not check.needs_choices for check in suite.checks):
             for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
@@ -149,6 +149,25 @@ def ask(
         if any(check.needs_choices for check in suite.checks):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)
+
+    return _one_each(len(cases), work)
+
+
+def generated(model: Model, cases: Sequence[Case], settings: GenerationSettings) -> list[Response]:
+    """One generated answer per case, in order, without any suite; with an error for a case that has no answer."""
+
+    def work(responses: list[Response | None]) -> None:
+        for index, response in _each_once(model.generate(cases, settings), len(cases)):
+            responses[index] = response
+
+    return _one_each(len(cases), work)
+
+
+def _one_each(n: int, work: Callable[[list[Response | None]], None]) -> list[Response]:
+    """The `n` responses that `work` fills in, as far as it comes; the others have an error."""
+    responses: list[Response | None] = [None] * n
+    try:
+        work(responses)
     except (TunegateError, KeyboardInterrupt):
         raise
     except BaseException as error:  # out of memory, a bug in a model's code: not judged, with the reason

@@ -2,12 +2,11 @@
 
 A plain prompt becomes one user message if the tokenizer has a chat template; otherwise it stays raw text
 (`prompting.py` has the details, including multiple choice). Answers are greedy unless the settings say otherwise;
-sampling penalties and cut-offs in a model's generation_config.json are not applied.
+sampling settings in a model's generation_config.json are not applied.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any, cast
 
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import decoding, loading, prompting
+from tunegate.models import decoding, loading, prompting, sampling
 from tunegate.models.adapters import load_adapter
 from tunegate.models.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
 from tunegate.models.loading import Dtype, hf_import
@@ -240,14 +239,10 @@ class HFModel:
             # A stop string that ends here is within the last few tokens: every token adds at least one byte.
             return bool(settings.stop) and _stop_at(self._text(tokens[-stop_window:]), settings.stop) is not None
 
-        pick = _greedy if settings.temperature <= 0 else _sampler([cases[job.index].id for job in batch], settings)
-        for done in decoding.decode(
-            self.model,
-            [job.prompt for job in batch],
-            max_new_tokens=settings.max_new_tokens,
-            pick=pick,
-            ended=ended,
-        ):
+        prompts = [job.prompt for job in batch]
+        pick = sampling.picker(prompts, [cases[job.index].id for job in batch], settings)
+        limit = settings.max_new_tokens
+        for done in decoding.decode(self.model, prompts, max_new_tokens=limit, pick=pick, ended=ended):
             text = self._text(done.tokens)
             text = text[: _stop_at(text, settings.stop)]
             yield batch[done.row].index, Response(text, done.finish_reason, len(done.tokens))
@@ -279,37 +274,6 @@ class HFModel:
     @cached_property
     def _max_positions(self) -> int | None:
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-
-
-def _greedy(logits: Any, rows: Sequence[int], step: int) -> Any:
-    values, tokens = logits.max(dim=-1)
-    if not values.isfinite().all():
-        raise decoding.NotFinite("the model's logits are not finite numbers; its weights may have diverged")
-    return tokens
-
-
-def _sampler(case_ids: Sequence[str], settings: GenerationSettings) -> decoding.Pick:
-    """Draw from the softmax at the settings' temperature by inverting its cumulative distribution.
-
-    Each case has its own stream of uniform numbers, seeded by the settings' seed and its id, so that neither the batch
-    nor the order changes its samples.
-    """
-    torch = hf_import("torch")
-
-    def uniforms(case_id: str) -> Any:
-        digest = hashlib.sha256(f"{settings.seed}\0{case_id}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        return torch.rand(settings.max_new_tokens, generator=generator, dtype=torch.float64)
-
-    drawn = torch.stack([uniforms(case_id) for case_id in case_ids])
-
-    def pick(logits: Any, rows: Sequence[int], step: int) -> Any:
-        _greedy(logits, rows, step)  # raises for logits that are not finite
-        cumulative = torch.softmax(logits.double() / settings.temperature, dim=-1).cumsum(dim=-1)
-        thresholds = drawn[list(rows), step].to(logits.device)[:, None] * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, thresholds, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
-    return pick
 
 
 def _stop_at(text: str, stops: Sequence[str]) -> int | None:

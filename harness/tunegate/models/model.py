@@ -79,7 +79,7 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
     """How answers are generated. Greedy unless `temperature` is above 0; `stop` strings end an answer and are removed.
-    Each case is answered `samples` times."""
+    Each case is answered `samples` times. What the settings from `top_p` on do: `sampling_spec.SamplingSpec`."""
 
     max_new_tokens: int = 128
     system: str | None = None
@@ -89,6 +89,11 @@ class GenerationSettings:
     samples: int = 1
     form: Form = "auto"
     system_as: SystemAs = "system"
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repetition_penalty: float | None = None
 
     def facts(self) -> dict[str, Any]:
         """The settings for a hash; newer settings are included only if they are set, so that older hashes stay

@@ -17,6 +17,7 @@ from tunegate.models.guarded import TRIES, incomplete_reply
 from tunegate.models.model import Fault, GenerationSettings, Response, as_messages
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.probe import CLOSED, check_access, check_server
+from tunegate.models.server_sampling import check_not_refused, sampling_fields
 from tunegate.models.streamed import ON_CHUNK, STREAM, FirstToken, whole_reply
 from tunegate.models.timing import HowTimed, Timing
 
@@ -89,6 +90,7 @@ class OpenAIModel:
                 "leave "
                 "it out"
             )
+        sampling_fields(settings, self.base_url, self.name)  # raises before the first question
         return ask_all(self.server, cases, lambda client, case: self._counted(client, case, settings))
 
     def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
@@ -96,7 +98,7 @@ class OpenAIModel:
 
         One at a time, each on a new connection; with `how.concurrency` above 1, that many at once.
         """
-        server = replace(self._server, max_retries=0, concurrency=how.concurrency)
+        server = replace(self.server, max_retries=0, concurrency=how.concurrency)
         size = 1 if how.concurrency == 1 else max(len(cases), 1)
         for start in range(0, len(cases), size):
             block = cases[start : start + size]
@@ -137,7 +139,7 @@ class OpenAIModel:
         try:
             body = await self._requests.send(client, request)
         except Exception as error:  # whatever the error, this request has no time
-            return Timing(error=f"{self.name}: {self._server.describe(error)}")
+            return Timing(error=f"{self.name}: {self.server.describe(error)}")
         seconds = how.clock() - started
         reply = read_completion(whole_reply(body) if how.stream else body)
         if reply.fault is not None:
@@ -155,6 +157,7 @@ class OpenAIModel:
             "temperature": settings.temperature,
             "seed": _seed(settings, case),
         }
+        request |= sampling_fields(settings, self.base_url, self.name)
         return {**request, "stop": list(settings.stop)} if settings.stop else request
 
     async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
@@ -162,6 +165,7 @@ class OpenAIModel:
             reply = read_completion(await self._requests.send(client, self._request(case, settings)))
         except Exception as error:  # whatever the error, this case has no answer
             fault = _fault(error)
+            check_not_refused(error, settings, self.name, self.server.describe(error))
             if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
                 await self._access(client)  # raises if the server does not only reject this case
             return Response("", error=f"{self.name}: {self.server.describe(error)}", fault=fault)

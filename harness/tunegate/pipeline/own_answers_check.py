@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import unaskable
 from tunegate.data.methods import METHODS
+from tunegate.data.spec import OwnAnswersSpec
 from tunegate.exceptions import ConfigError, nearest
+from tunegate.models.model import GenerationSettings
+from tunegate.models.sampling_spec import NO_EFFECT, given, without_effect
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.suites.suite import Suite
 
@@ -40,6 +44,13 @@ def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
             f"own_answers.judged_by: {spec.judged_by} cannot judge a training row, which is a prompt and a completion: "
             f"{fault}; name a suite of plain checks"
         )
+    if (name := without_effect(settings_of(spec, suites[spec.judged_by]))) is not None:
+        raise ConfigError(f"own_answers: {name}: {NO_EFFECT}")
+
+
+def settings_of(spec: OwnAnswersSpec, suite: Suite) -> GenerationSettings:
+    """How the training prompts are answered: as in the suite, but for the settings that `own_answers` gives."""
+    return replace(suite.settings, **given(spec))
 
 
 ANY_ROW = Case("1", "A prompt?", ("A completion.",))

@@ -355,6 +355,16 @@ def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: 
     return make_suite(spec, spec.name or name, file, keys, build_check)
 
 
+def load_suites(path: Path, build_check: CheckBuilder) -> list[Suite]:
+    """The suite of a suite file, or all suites of a pipeline file, whose stages and data are not read."""
+    file = load_yaml(path)
+    data: object = file.data
+    if not isinstance(data, dict) or "stages" not in data:
+        return [load_suite(path, build_check)]
+    suites = read_spec(PipelineSpec, file).suites
+    return [_suite(name, entry, file, build_check) for name, entry in suites.items()]
+
+
 def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
     """Open the referenced suite; raises Tampered if it has changed."""
     file = load_yaml(Path(ref.pipeline))

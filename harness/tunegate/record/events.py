@@ -204,6 +204,8 @@ class OwnAnswersJudged(OfAttempt):
     KIND: ClassVar[str] = "own_answers"
     suite_sha256: str = ""
     answers: tuple[OwnAnswer, ...]
+    settings: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """How they were answered, if not with the suite's settings."""
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""

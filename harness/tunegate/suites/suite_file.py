@@ -193,16 +193,7 @@ def _planned(
 def _settings(
     generate: GenerateSpec, cases: Sequence[Case], checks: Sequence[Check], file: YamlFile, keys: KeyPath
 ) -> GenerationSettings:
-    settings = GenerationSettings(
-        generate.max_new_tokens,
-        generate.system,
-        tuple(generate.stop),
-        generate.temperature,
-        generate.seed,
-        generate.samples,
-        generate.form or "auto",
-        generate.system_as,
-    )
+    settings = generate.settings
     if settings.samples > 1 and any(check.needs_choices for check in checks):
         raise file.error((*keys, "generate", "samples"), _NOT_SAMPLED)
     fault = form_fault(generate.form, settings, checks, cases)

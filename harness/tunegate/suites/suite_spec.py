@@ -12,8 +12,9 @@ from tunegate.checks.answers.extract import PRESETS, fault_of_rule
 from tunegate.checks.answers.part import THINK
 from tunegate.checks.outcome import CasePasses
 from tunegate.exceptions import nearest
-from tunegate.models.model import Form, SystemAs
+from tunegate.models.model import Form, GenerationSettings, SystemAs
 from tunegate.models.responses_spec import ResponsesSpec
+from tunegate.models.sampling_spec import NO_EFFECT, SamplingSpec, Temperature, without_effect
 from tunegate.reading.spec import FieldTemplate, Name, Spec, Text, listed, path_only
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.suites.limits_spec import LimitsSpec
@@ -180,7 +181,7 @@ def _stop(text: str) -> str:
 _ESCAPED = {"n": "a line break", "r": "a carriage return", "t": "a tab"}
 
 
-class GenerateSpec(Spec):
+class GenerateSpec(SamplingSpec):
     """How answers are generated; greedy by default."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
@@ -189,7 +190,7 @@ class GenerateSpec(Spec):
     """A system message for every prompt without one. A message that reveals answers of cases is refused."""
     stop: Annotated[list[Annotated[str, AfterValidator(_stop)]], BeforeValidator(listed)] = []
     """Texts that end an answer and are cut off. Write a line break in double quotes: "\\n"."""
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Temperature = 0.0
     """0 is greedy: always the most likely token."""
     seed: int = 0
     """The seed of sampling at a temperature above 0."""
@@ -204,11 +205,18 @@ class GenerateSpec(Spec):
 
     @model_validator(mode="after")
     def _drawn_at_a_temperature(self) -> Self:
-        if self.seed and not self.temperature:
-            raise ValueError("seed: has no effect at temperature 0; set `temperature` too, or leave it out")
+        if (name := without_effect(self.settings)) is not None:
+            raise ValueError(f"{name}: {NO_EFFECT}")
         if self.samples > 1 and not self.temperature:
             raise ValueError(f"{self.samples} samples at temperature 0 are identical; set `temperature`, such as 0.7")
         return self
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """The settings, from the file's spec to the engine's type."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        values |= {"stop": tuple(self.stop), "form": self.form or "auto"}
+        return GenerationSettings(**values)
 
 
 class AnswerSpec(Spec):

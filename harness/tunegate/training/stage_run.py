@@ -19,6 +19,7 @@ from tunegate.pipeline.draws import attempt_seed
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.leak_guard import told_by_model
+from tunegate.pipeline.own_answers_check import settings_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.events import (
     AttemptStarted,
@@ -249,10 +250,16 @@ class StageRun:
         if new:
             model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
             label = f"{self.stage.name}#{number} own answers"
-            answers = ask_rows(suite, model, new, partial(self.tools.progress, label))
+            asked = replace(suite, settings=settings_of(spec, suite))
+            answers = ask_rows(asked, model, new, partial(self.tools.progress, label))
+            settings = None if asked.settings == suite.settings else asked.settings.facts()
             self.log.append(
                 OwnAnswersJudged(
-                    stage=self.stage.name, attempt=number, suite_sha256=suite.sha256, answers=tuple(answers)
+                    stage=self.stage.name,
+                    attempt=number,
+                    suite_sha256=suite.sha256,
+                    answers=tuple(answers),
+                    settings=settings,
                 )
             )
             known |= {answer.number: answer for answer in answers}

@@ -1,0 +1,38 @@
+"""How varied texts are, as figures for a data card. Everything that the card says on diversity comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tunegate.data.near_duplicates import near_repeats
+from tunegate.data.training_data import Example
+from tunegate.text.normal_form import normalised
+
+
+def diversity(texts: Sequence[str]) -> dict[str, float | int]:
+    """Measures of the texts, each from 0 to 1, beside their number; none but the number without texts.
+
+    distinct_1, distinct_2: different words, and pairs of words, as a share of all (Li et al. 2016, "A Diversity-
+    Promoting Objective Function"); longer texts have lower values. different: different texts in their normal form, as
+    a share of all. near_duplicates: the share of texts that nearly repeat an earlier one. Raises MissingExtra.
+
+    >>> diversity(["a b", "a c"])["distinct_1"]
+    0.75
+    """
+    if not texts:
+        return {"texts": 0}
+    words = [normalised(text).split() for text in texts]
+    examples = [Example(number, None, {"completion": text}) for number, text in enumerate(texts)]
+    return {
+        "texts": len(texts),
+        "distinct_1": _distinct(words, 1),
+        "distinct_2": _distinct(words, 2),
+        "different": round(len(set(map(tuple, words))) / len(texts), 4),
+        "near_duplicates": round(len(near_repeats(examples)) / len(texts), 4),
+    }
+
+
+def _distinct(texts: Sequence[Sequence[str]], n: int) -> float:
+    """The different n-grams as a share of all; 0 if no text has one."""
+    grams = [tuple(words[at : at + n]) for words in texts for at in range(len(words) - n + 1)]
+    return round(len(set(grams)) / len(grams), 4) if grams else 0.0
