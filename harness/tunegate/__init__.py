@@ -9,9 +9,9 @@ Each folder imports only the folders below it. From the bottom up: `stats` (numb
 (words); `cases`, `trust` (what strangers' files may do); `models` (who answers); `checks` (how an answer is judged);
 `verdicts` (from outcomes to a verdict), `data` (training data); `record` (what happened), `suites`; `gates` (draw, ask,
 judge, decide), `leaks` (tests that the training data contain); `promotion`, `choosing` (which model, which method),
-`attribution` (why a model gave an answer), `reviewing` (people's labels), `generation` (data from a model); `pipeline` (what a pipeline file says),
-`serving` (exports and servers); `training` (carries out a run); `commands`; and three entry points: `cli`,
-`plugin` (pytest) and `api` (Python), whose names this package exports.
+`attribution` (why a model gave an answer), `reviewing` (people's labels), `generation` (data from a model); `pipeline`
+(what a pipeline file says), `serving` (exports and servers); `training` (carries out a run); `commands`; and three
+entry points: `cli`, `plugin` (pytest) and `api` (Python), whose names this package exports.
 """
 
 from __future__ import annotations

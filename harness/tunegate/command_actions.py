@@ -1,4 +1,4 @@
-"""The actions of the commands that have several: `tunegate registry` and `tunegate suite`; the options of `review`."""
+"""The actions of the commands that have several (`tunegate registry`, `tunegate suite`), and commands with many options."""
 
 from __future__ import annotations
 
@@ -218,3 +218,21 @@ SAMPLING = {
     "--seed": "seed of sampling (default: 0)",
 }
 """The settings of sampling, under the names that suites have."""
+
+
+EXPLAINED_BY = (
+    *("ablation", "shapley", "lime", "integrated_gradients", "input_x_gradient", "attention_rollout", "logit_lens"),
+)
+"""The methods of `tunegate explain-case`, named here so that `--help` stays fast."""
+
+
+def add_explain(explain: argparse.ArgumentParser) -> None:
+    explain.add_argument("run", metavar="RUN", help="folder of a run or gate, RUN@STAGE or RUN@STAGE#ATTEMPT")
+    explain.add_argument("case", metavar="CASE", nargs="?", help="id of a case (default: list the missed cases)")
+    explain.add_argument("--model", metavar="MODEL", help="where the weights are now (default: where the record says)")
+    explain.add_argument("--against", metavar="MODEL", help="explain the same answer by this model too; base: the base")
+    explain.add_argument(
+        "--method", metavar="NAME", action="append", choices=EXPLAINED_BY, help=f"{', '.join(EXPLAINED_BY)} (all)"
+    )
+    explain.add_argument("--seed", type=int, help="seed of what is drawn at random (default: 0)")
+    explain.add_argument("--out", metavar="FILE", help="page to write (default: explain-CASE.html in the record)")

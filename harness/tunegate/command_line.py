@@ -11,6 +11,7 @@ from typing import NoReturn
 from tunegate import __version__
 from tunegate.command_actions import (
     actions_of,
+    add_explain,
     add_generate_options,
     add_registry_actions,
     add_review,
@@ -23,10 +24,6 @@ from tunegate.command_actions import (
 from tunegate.exceptions import nearest
 
 DTYPES = ("auto", "float32", "bfloat16")
-EXPLAINED_BY = (
-    *("ablation", "shapley", "lime", "integrated_gradients", "input_x_gradient", "attention_rollout", "logit_lens"),
-)
-"""The methods of `tunegate explain-case`, named here so that `--help` stays fast."""
 EXAMPLES = (
     *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "kto-oasst", "orpo", "repair"),
     *("reward", "reward-oasst", "rlhf", "spurious-cue", "watch"),
@@ -340,16 +337,9 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
 
-    explain = command("explain-case", "explain one answer from the model's weights: tokens, words, attention, layers")
-    explain.add_argument("run", metavar="RUN", help="folder of a run or gate, RUN@STAGE or RUN@STAGE#ATTEMPT")
-    explain.add_argument("case", metavar="CASE", nargs="?", help="id of a case (default: list the missed cases)")
-    explain.add_argument("--model", metavar="MODEL", help="where the weights are now (default: where the record says)")
-    explain.add_argument("--against", metavar="MODEL", help="explain the same answer by this model too; base: the base")
-    explain.add_argument(
-        "--method", metavar="NAME", action="append", choices=EXPLAINED_BY, help=f"{', '.join(EXPLAINED_BY)} (all)"
+    add_explain(
+        command("explain-case", "explain one answer from the model's weights: tokens, words, attention, layers")
     )
-    explain.add_argument("--seed", type=int, help="seed of what is drawn at random (default: 0)")
-    explain.add_argument("--out", metavar="FILE", help="page to write (default: explain-CASE.html in the record)")
 
 
 def _ledger(parser: argparse.ArgumentParser) -> None:

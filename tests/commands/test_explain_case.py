@@ -13,7 +13,7 @@ from tests.support.bank import write_jsonl
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.attribution.explanation import METHODS, QUICK, explanation_from_json
 from tunegate.cli import main
-from tunegate.command_line import EXPLAINED_BY
+from tunegate.command_actions import EXPLAINED_BY
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("captum", reason="the extra attribution is not installed")

@@ -11,6 +11,7 @@ from tests.support.bank import write_jsonl
 from tunegate.stats.anytime import AnytimePlan
 from tunegate.stats.sampling import SinglePlan, wald_plan
 from tunegate.suites.suite_file import load_suite
+from tunegate.verdicts.diversity import DiversityRule
 from tunegate.verdicts.passes_when import CONDITIONS, condition_of, conditions_of, passes_when
 from tunegate.verdicts.slices import SliceRule
 from tunegate.verdicts.terms import GapRule, Terms
@@ -50,6 +51,7 @@ def test_the_sentence_of_a_suite_with_its_options(tmp_path: Path) -> None:
             replace(TERMS, at=0.85),
             "related cases, counted as fewer independent ones, still rule out a pass rate of 0.85",
         ),
+        (replace(TERMS, diversity=DiversityRule(0.7)), "at least 70 % as diverse as the references"),
         (Terms(wald_plan(0.95, 0.85, 0.05, 0.05, 200)), "of at most 200 drawn answers"),
         (Terms(AnytimePlan(200, 0.85, 0.95, 20, 20)), "rule out a pass rate of 0.85 (evidence of 20)"),
         (replace(TERMS, purpose="retention", max_drop=5.0), "loses at most 5 points against the earlier model"),

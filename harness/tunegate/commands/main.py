@@ -144,7 +144,7 @@ def data(options: Namespace) -> int:
 
 def generate(options: Namespace) -> int:
     """Make training data from a model's answers to prompts."""
-    return generate_rows(options, check_builder(), _check_allowed)
+    return generate_rows(options, check_builder(), check_file_allowed)
 
 
 # --- plan ----------------------------------------------------------------------------------------------------------

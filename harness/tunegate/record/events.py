@@ -25,7 +25,6 @@ from tunegate.verdicts.terms import Purpose
 
 Json = Mapping[str, Any]
 
-
 ONLY_IF_GIVEN = {"only if given": True}
 """Marks a field that is not written when it has its default value."""
 
@@ -382,8 +381,7 @@ class Waived(OfGate):
 KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
-    CasesExplained,
-    *(GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+    *(CasesExplained, GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 

@@ -23,6 +23,8 @@ CONDITIONS: Mapping[str, str] = {
     "choice": "make the right option the most likely",
     "perplexity": "find the text as likely as demanded",
     "similarity": "are close in meaning to a reference",
+    "human": "are right for most people who judged them",
+    "preference_bias": "prefer the sentence without the stereotype",
     "judge": "are right for the judge",
     "counterfactual": "stay the same when the prompt changes in what must not matter",
     "contrast": "are right for the prompt and for its changed copies",
@@ -100,6 +102,10 @@ def _requirements(terms: Terms) -> Iterator[str]:
     for check, facts in terms.admissions.items():
         if (least := facts.get("corrected_min")) is not None:
             yield f"the pass rate by {check}, corrected for its known errors, is at least {100 * float(least):g} %"
+    if terms.diversity is not None:
+        yield f"the answers are at least {100 * terms.diversity.at_least:g} % as diverse as {terms.diversity.against}"
+    if terms.limits is not None:
+        yield f"the limits on {_listed([*dict.fromkeys(limit.name for limit in terms.limits.limits)])} are kept"
 
 
 def _confirmed(confirm: DrawPlan | None, after_retry: bool) -> Iterator[str]:
