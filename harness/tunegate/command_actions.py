@@ -1,4 +1,4 @@
-"""The actions of the commands that have several (`tunegate registry`, `tunegate suite`), and commands with many options."""
+"""The actions of the commands that have several (`registry`, `suite`), and the options of the commands with many."""
 
 from __future__ import annotations
 
