@@ -41,6 +41,7 @@ IMPORTS = {
     "sign": "cryptography",
     "inspect": "zstandard",
     "tasks": "jinja2",
+    "attribution": "captum",
 }
 """What each extra brings."""
 
