@@ -235,7 +235,10 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
             "report: unknown argument --md (did you mean '--embed' or '--html' or '--markdown'?); try `tunegate report",
         ),
         ("report A -m", "report: unknown argument -m (did you mean '-h'"),
-        ("gates", ": no command is named 'gates' (did you mean 'gate' or 'attest'?); try `tunegate --help`"),
+        (
+            "gates",
+            ": no command is named 'gates' (did you mean 'gate' or 'attest' or 'generate'?); try `tunegate --help`",
+        ),
         ("suite expnd", "suite: no command is named 'expnd' (did you mean 'expand'?); try `tunegate suite --help`"),
         ("suite --json cue-report x", "suite cue-report: the following arguments are required: --positive"),
         ("gate --json", "gate: give either a model or --responses FILE"),

@@ -180,6 +180,7 @@ def test_a_missed_case_of_a_report_says_why(open_report: Open, tmp_path: Path) -
     why = row.locator("details.explained")
     assert not why.evaluate("one => one.open")
     why.locator("summary").click()
+    why.locator(".strip").first.wait_for()
     assert "part at token 2" in why.inner_text()
     assert why.locator(".strip").count() == 2
     assert why.locator(".strip").first.inner_text().replace("1", "").startswith("Wolfram")

@@ -40,13 +40,14 @@ def judge_again(gate: GateRecord, suite: Suite) -> list[str]:
     _check_cases(gate, suite)
     names = unique_names(suite.checks)
     believed = [name for check, name in zip(suite.checks, names, strict=True) if not is_deterministic(check)]
+    versions = {name: check.version for check, name in zip(suite.checks, names, strict=True)}
     asked = [by_id[outcome.case_id] for outcome in gate.outcomes]
     try:
         samples = samples_of(suite, _Named(gate.model, gate.model_sha256), asked, gate.answers.responses)
     except KeyError as error:
         raise Tampered(f"gate {gate.key!r}: the answer to {error.args[0]!r} is not on record") from error
     for then, now in zip(gate.outcomes, _judged(suite, samples), strict=True):
-        _compare(gate, then, now, frozenset(believed))
+        _compare(gate, then, now, frozenset(believed), versions)
     return believed + measure_again(gate, suite.diversity, suite.diversity_texts)
 
 
@@ -104,7 +105,9 @@ def _judged(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
     return by_case(suite, judge(checks, samples, suite.answer))  # type: ignore[arg-type]
 
 
-def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[str]) -> None:
+def _compare(
+    gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[str], versions: Mapping[str, str]
+) -> None:
     place = f"gate {gate.key!r}: case {then.case_id!r}"
     for field in ("prompt", "references", "tags", "group"):
         if getattr(then, field) != getattr(now, field):
@@ -112,7 +115,7 @@ def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[
     for one, again in zip(then.samples or (then,), now.samples or (now,), strict=True):
         found, expected = _verdicts(one, believed), _verdicts(again, believed)
         if found == expected:
-            _compare_told(place, one, again, believed)
+            _compare_told(place, one, again, believed, versions)
             continue
         for name, verdict in expected.items():
             if verdict is Verdict.INVALID and found.get(name) is not Verdict.INVALID:
@@ -125,11 +128,21 @@ def _compare(gate: GateRecord, then: Outcome, now: Outcome, believed: frozenset[
 
 
 def _compare_told(
-    place: str, one: Outcome | SampleOutcome, again: Outcome | SampleOutcome, believed: frozenset[str]
+    place: str,
+    one: Outcome | SampleOutcome,
+    again: Outcome | SampleOutcome,
+    believed: frozenset[str],
+    versions: Mapping[str, str],
 ) -> None:
-    """What readers see beside the verdicts: values, cutoffs, reasons. The suite's hash covers a check's version."""
+    """Compare what readers see besides the verdicts: values, cutoffs, reasons, and versions.
+
+    A finding's version is compared only if it is the check's own: `human` adds the hash of the labels, which grow.
+    """
     for then, now in zip(one.findings, again.findings, strict=True):
-        if then.check not in believed and now.verdict is not Verdict.INVALID and _told(then) != _told(now):
+        told = [_told(then), _told(now)]
+        if now.version == versions.get(now.check, now.version):
+            told = [[*told[0], then.version], [*told[1], now.version]]
+        if then.check not in believed and now.verdict is not Verdict.INVALID and told[0] != told[1]:
             raise Tampered(f"{place}: {then.check} tells something else of the answer on record than the record does")
     if combine(one.findings)[1] != one.reason:
         raise Tampered(f"{place}: its findings give another reason than the record says")
@@ -140,7 +153,7 @@ def _compare_told(
 def _told(finding: Finding) -> list[object]:
     """Numbers as another machine may compute them: the last digits may differ."""
     numbers = [_as_recorded(one) for one in (finding.value, finding.cutoff)]
-    return [finding.version, finding.reason, *(float(f"{one:.6g}") if type(one) is float else one for one in numbers)]
+    return [finding.reason, *(float(f"{one:.6g}") if type(one) is float else one for one in numbers)]
 
 
 def _as_recorded(value: Any) -> Any:
