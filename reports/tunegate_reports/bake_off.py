@@ -11,7 +11,7 @@ from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, in_by
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.page import asset, source_hash
+from tunegate_reports.page import page_without_script
 
 LEFT, RIGHT, TOP, FLOOR = 40.0, 340.0, 16.0, 196.0
 WIDTH, HEIGHT = 360, 226
@@ -28,22 +28,10 @@ def write_bake_off(result: BakeOff, path: Path) -> None:
 
 
 def render(result: BakeOff) -> str:
-    """The page. It has no script, and its policy allows only this style sheet, by its hash."""
-    style = asset("style.css")
-    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
+    """The page, which has no script."""
     title = f"Bake-off on {result.suite}: {len(result.ranked)} models, {result.draw} cases"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    main = tag("main", tag("h1", title), *_picture(result.ranked), _table(result.ranked), *_notes(result))
-    bar = tag("header", tag("span", "Tunegate bake-off", class_="brand"), class_="bar")
-    return f"<!doctype html>\n{tag('html', head, tag('body', bar, main), lang='en')}\n"
+    content = (*_picture(result.ranked), _table(result.ranked), *_notes(result))
+    return page_without_script(title, "Tunegate bake-off", *content)
 
 
 def _notes(result: BakeOff) -> list[Markup]:

@@ -11,7 +11,7 @@ from tunegate.attribution.words import LIMITS, NAMES, deletion_words, in_words, 
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.page import asset, source_hash
+from tunegate_reports.page import page_without_script
 from tunegate_reports.strips import heat_strip
 
 SHOWN_TOKENS = 24
@@ -31,23 +31,11 @@ def write_explanations(found: Sequence[Explanation], path: Path) -> None:
 
 
 def render(found: Sequence[Explanation]) -> str:
-    """The page. It has no script, and its policy allows only this style sheet, by its hash."""
+    """The page, which has no script."""
     first = found[0]
-    style = asset("style.css")
-    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
     title = f"Why {quoted(first.answer)}: case {first.case_id} of gate {first.gate}"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    main = tag("main", tag("h1", title), *_first_screen(found), *_strips(found), *_inside(found), *_sources(found))
-    bar = tag("header", tag("span", "Tunegate: one case", class_="brand"), class_="bar")
-    return f"<!doctype html>\n{tag('html', head, tag('body', bar, main), lang='en')}\n"
+    content = (*_first_screen(found), *_strips(found), *_inside(found), *_sources(found))
+    return page_without_script(title, "Tunegate: one case", *content)
 
 
 def _first_screen(found: Sequence[Explanation]) -> Iterator[Markup]:

@@ -13,7 +13,7 @@ from tunegate.choosing.prompts_words import HEAD, conclusion, notes, prompt_cell
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.page import asset, source_hash
+from tunegate_reports.page import page_without_script
 
 MARKED = "Marked in a prompt: the words that differ from the best prompt."
 AS_IT_IS = "(the question alone)"
@@ -27,24 +27,13 @@ def write_prompts(result: PromptBakeOff, path: Path) -> None:
 
 
 def render(result: PromptBakeOff) -> str:
-    """The page. It has no script, and its policy allows only this style sheet, by its hash."""
-    style, choice = asset("style.css"), result.choice
-    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
-    title = f"Prompts of {result.model} on {choice.suite}: {len(choice.ranked)} compared on {choice.draw} cases"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
+    """The page, which has no script."""
+    choice = result.choice
     below = [line for line in notes(result) if line != conclusion(result)]
     below.append(f"suite {choice.suite}, SHA-256 {choice.suite_sha256}, seed {choice.seed}")
-    main = tag(
-        "main",
-        tag("h1", title),
+    return page_without_script(
+        f"Prompts of {result.model} on {choice.suite}: {len(choice.ranked)} compared on {choice.draw} cases",
+        "Tunegate bake-off",
         tag("p", tag("strong", f"{capitalised(conclusion(result))}.")),
         _table(result),
         *(tag("p", f"{capitalised(line)}.", class_="quiet") for line in below),
@@ -52,8 +41,6 @@ def render(result: PromptBakeOff) -> str:
         tag("p", MARKED, class_="quiet"),
         *(part for place, one in enumerate(choice.ranked, 1) for part in _prompt(result, place, one)),
     )
-    bar = tag("header", tag("span", "Tunegate bake-off", class_="brand"), class_="bar")
-    return f"<!doctype html>\n{tag('html', head, tag('body', bar, main), lang='en')}\n"
 
 
 def _table(result: PromptBakeOff) -> Markup:
