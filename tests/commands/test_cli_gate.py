@@ -548,6 +548,15 @@ def test_recheck_asks_whether_the_record_agrees_and_not_for_the_verdict(bank: Ba
     assert "5: they do not" in told
 
 
+@pytest.mark.parametrize("command", ["verify r", "report r --recheck"])
+def test_a_record_without_a_gate_verifies_nothing(bank: Bank, capsys: Capture, command: str) -> None:
+    """A gate that found too few fresh cases leaves such a record: no verdict may follow from it."""
+    Path("r").mkdir()
+    Path("r", "events.jsonl").touch()
+    assert main(command.split()) == 3
+    assert "r: it has no gate, so there is nothing to verify" in capsys.readouterr().err
+
+
 def test_a_verdict_that_was_forged_with_all_hashes_is_not_believed_either(bank: Bank, capsys: Capture) -> None:
 
     arguments = ["gate", "--responses", bank.answers(89), "--suite", bank.suite, "--run"]

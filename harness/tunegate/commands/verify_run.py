@@ -54,8 +54,10 @@ class Verified:
 def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
     """Decide every gate again, and judge every answer again if the files still exist.
 
-    Raises Tampered if the record contradicts itself, the files or the answers.
+    Raises Tampered if the record contradicts itself, the files or the answers; CannotJudge if it has nothing to verify.
     """
+    if "pipeline" not in record.start and not record.gates:
+        raise CannotJudge(f"{record.folder}: it has no gate, so there is nothing to verify; finish the gate first")
     decided = recheck_all(record)
     answers = sum(len(gate.outcomes) for gate in record.all_gates())
     if "pipeline" in record.start:
