@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeline
+from tests.support.fake_pipeline import PIPELINE, SUITE, carry_out, tools, write_pipeline
 from tests.support.record_edits import Events, events_of, set_at, write
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
@@ -201,3 +201,18 @@ def test_a_ledger_that_is_gone_is_named(
     finally:
         (honest / "gone").rename(honest / FOLDER)
     assert "but not by the ledger, which is gone" in capsys.readouterr().out
+
+
+def test_a_suite_that_its_file_names_otherwise_has_its_draws_in_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`suites: {facts: blimp.yaml}`: the ledger has the name of the file."""
+    text = PIPELINE.replace(f"  facts: {SUITE}", "  facts: another.yaml").partition("promote:")[0]
+    path = write_pipeline(tmp_path / "project", PIPELINE, 90)
+    path.with_name("another.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 5, accept: 4}\n")
+    path.write_text(text)
+    run = carry_out(path, replace(tools(), ledger=Ledger(path.parent / FOLDER)))
+    assert run.verdict is Verdict.PASS
+    assert {entry.drawn.suite for entry in Ledger(path.parent / FOLDER).read().entries} == {"another", "style"}
+    monkeypatch.delenv("TUNEGATE_LEDGER", raising=False)
+    assert main(["verify", str(run.folder)]) == 0

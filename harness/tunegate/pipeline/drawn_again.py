@@ -108,10 +108,10 @@ def _check_ledger(run: RunRecord, pipeline: Pipeline, history: History, ledger: 
             _check_not_written(gate, history, ledger)
             continue
         entry = entries.get(place.entry)
-        if entry is None or not _is_entry_of(entry.drawn, run, gate) or entry.drawn.repeats != place.repeats:
+        if entry is None or not _is_entry_of(entry.drawn, run, gate, pipeline) or entry.drawn.repeats != place.repeats:
             raise Tampered(f"gate {gate.key!r} of stage {gate.stage!r}: {ledger.path} has another draw for it, or none")
         _check_standing(gate, place, entry, pipeline, history, ledger)
-    known = {(run.start.get("id"), gate.gate, gate.stage, gate.attempt, gate.purpose) for gate in gates}
+    known = {_place_in_ledger(run, gate, pipeline) for gate in gates}
     if left_out := [place for place in own if place not in known]:
         _, suite, stage, attempt, purpose = left_out[0]
         raise Tampered(
@@ -119,8 +119,13 @@ def _check_ledger(run: RunRecord, pipeline: Pipeline, history: History, ledger: 
         )
 
 
-def _is_entry_of(drawn: Drawn, run: RunRecord, gate: GateRecord) -> bool:
-    place = (run.start.get("id"), gate.gate, gate.stage, gate.attempt, gate.purpose)
+def _place_in_ledger(run: RunRecord, gate: GateRecord, pipeline: Pipeline) -> tuple[object, ...]:
+    """`Drawn.place` of a gate: the ledger names a suite as its file does, a pipeline may name it otherwise."""
+    return (run.start.get("id"), pipeline.suites[gate.gate].name, gate.stage, gate.attempt, gate.purpose)
+
+
+def _is_entry_of(drawn: Drawn, run: RunRecord, gate: GateRecord, pipeline: Pipeline) -> bool:
+    place = _place_in_ledger(run, gate, pipeline)
     facts = (gate.part, gate.drawn, gate.accept, gate.questions, gate.reused, run.start.get("model_sha256"))
     weights = (gate.model_sha256,) if gate.purpose not in REFERENCES else (None,)
     found = (drawn.part, drawn.draw, drawn.accept, drawn.questions, drawn.reused, drawn.lineage)
