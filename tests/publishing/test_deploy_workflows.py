@@ -45,6 +45,12 @@ def test_the_job_that_moves_the_alias_has_the_pipeline_and_its_suites() -> None:
     assert uses.index("actions/checkout") < uses.index("actions/download-artifact")
 
 
+def test_the_ledger_goes_along_with_the_run() -> None:
+    """`promote` compares them; a checkout has the ledger from before the run."""
+    [upload] = [step for step in PROMOTE["jobs"]["run"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert upload["with"]["path"].split() == ["run", "tunegate-ledger"]
+
+
 def test_deploy_verifies_by_a_policy_of_its_own_repository() -> None:
     steps = DEPLOY["jobs"]["verify"]["steps"]
     assert command(DEPLOY, "verify", "verify").endswith(" --policy policy.yaml")
