@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.copy_model import MARKER, WORDS, make_copy_model, prompt_of
+from tests.support.one_thread import one_thread as one_thread
 from tunegate.attribution.deletion import deletion_test
 from tunegate.attribution.explain import explain
 from tunegate.attribution.explanation import METHODS, Explanation, explanation_from_json
@@ -35,14 +35,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
 ]
 CASES, BOTH, ENOUGH = 20, 12, 16
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.one_thread import one_thread as one_thread
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.attribution.explanation import METHODS, QUICK, explanation_from_json
 from tunegate.cli import main
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already r
 Capture = pytest.CaptureFixture[str]
 SUITE = "{cases: cases.jsonl, checks: [exact], plan: {draw: 3, accept: 2}, generate: {max_new_tokens: 4}}"
 PROMPTS = ["Which gene causes it?", "What is the capital of France? Paris or Rome.", "How many people have it?"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.one_thread import one_thread as one_thread
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError
@@ -33,15 +33,6 @@ QUESTIONS = [
 ]
 CASES = [Case(f"q{number}", question) for number, question in enumerate(QUESTIONS)]
 SETTINGS = GenerationSettings(max_new_tokens=12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on a model this small mostly wait for each other, and on a busy machine they wait for seconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

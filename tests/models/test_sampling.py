@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from tests.models.test_openai_server import Reply, completion, server
 from tests.models.test_openai_server import answers as from_server
 from tests.support.llama_server import llama_server
+from tests.support.one_thread import one_thread as one_thread
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
@@ -31,14 +31,6 @@ LIMITS: list[dict[str, Any]] = [
     {"top_k": 50, "top_p": 0.8, "min_p": 0.01, "typical_p": 0.7, "repetition_penalty": 1.3},
 ]
 CASES = [Case(f"q{n}", text) for n, text in enumerate(["Rome", "Which gene causes it?", "inherited " * 9, "?"])]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from json import dumps, loads
-from math import isfinite
-from typing import Any, cast
+from typing import cast
 
 from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
@@ -22,6 +20,7 @@ from tunegate.gates.ask import by_case, samples_of
 from tunegate.gates.diversity import measure_again
 from tunegate.models.model import StoredResponses
 from tunegate.record.record import GateRecord
+from tunegate.record.typed_json import as_recorded
 from tunegate.suites.suite import Suite
 
 
@@ -71,7 +70,7 @@ def _check_cases(gate: GateRecord, suite: Suite) -> None:
         raise Tampered(
             f"gate {gate.key!r}: its checks, or the size of its bank, are not those of {suite.path or suite.name}"
         )
-    asked_with = _as_recorded(asdict(suite.settings))
+    asked_with = as_recorded(asdict(suite.settings))
     if any(asked_with.get(name) != value for name, value in gate.settings.items()):
         raise Tampered(f"gate {gate.key!r}: asked with other settings than {suite.path or suite.name} gives")
     for case_id, question in zip(gate.case_ids, gate.questions, strict=False):
@@ -152,15 +151,8 @@ def _compare_told(
 
 def _told(finding: Finding) -> list[object]:
     """Numbers as another machine may compute them: the last digits may differ."""
-    numbers = [_as_recorded(one) for one in (finding.value, finding.cutoff)]
+    numbers = [as_recorded(one) for one in (finding.value, finding.cutoff)]
     return [finding.reason, *(float(f"{one:.6g}") if type(one) is float else one for one in numbers)]
-
-
-def _as_recorded(value: Any) -> Any:
-    """As in a record: JSON has no tuples, and a number that is not finite is a text."""
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
-    return loads(dumps(value))
 
 
 def _verdicts(judged: Outcome | SampleOutcome, believed: frozenset[str]) -> Mapping[str, Verdict]:

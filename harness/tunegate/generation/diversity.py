@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tunegate.data.near_duplicates import near_repeats
 from tunegate.data.training_data import Example
+from tunegate.text.diversity import distinct
 from tunegate.text.normal_form import normalised
 
 
@@ -21,18 +22,12 @@ def diversity(texts: Sequence[str]) -> dict[str, float | int]:
     """
     if not texts:
         return {"texts": 0}
-    words = [normalised(text).split() for text in texts]
+    words, every = [normalised(text).split() for text in texts], range(len(texts))
     examples = [Example(number, None, {"completion": text}) for number, text in enumerate(texts)]
     return {
         "texts": len(texts),
-        "distinct_1": _distinct(words, 1),
-        "distinct_2": _distinct(words, 2),
+        "distinct_1": round(distinct(words, 1)(every), 4),
+        "distinct_2": round(distinct(words, 2)(every), 4),
         "different": round(len(set(map(tuple, words))) / len(texts), 4),
         "near_duplicates": round(len(near_repeats(examples)) / len(texts), 4),
     }
-
-
-def _distinct(texts: Sequence[Sequence[str]], n: int) -> float:
-    """The different n-grams as a share of all; 0 if no text has one."""
-    grams = [tuple(words[at : at + n]) for words in texts for at in range(len(words) - n + 1)]
-    return round(len(set(grams)) / len(grams), 4) if grams else 0.0

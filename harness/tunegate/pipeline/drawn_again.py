@@ -69,7 +69,7 @@ def _is_drawn(
     """Whether the seed gives the cases of a draw. A draw before it may have asked more cases since: not those here."""
     alike = [
         GatePlace(name, stage.name, gate.attempt, place_of(gate).purpose).key
-        for name in _sharing(pipeline, stage, gate)
+        for name in pipeline.sharing_a_draw(stage, gate.gate)
     ]
     siblings = [one for one in before if one.stage == stage.name and one.attempt == gate.attempt and one.key in alike]
     used = others | asked_in(pipeline, (one for one in before if one not in siblings))
@@ -83,10 +83,6 @@ def _is_drawn(
         if drawn.questions == gate.questions:
             return True
     return False
-
-
-def _sharing(pipeline: Pipeline, stage: Stage, gate: GateRecord) -> list[str]:
-    return pipeline.sharing_a_draw(stage, gate.gate)
 
 
 # --- the ledger ----------------------------------------------------------------------------------------------------

@@ -6,11 +6,9 @@ its verdicts must follow from its answers when the pipeline's checks judge them 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tunegate.exceptions import Tampered
 from tunegate.gates.judge_again import judge_again
@@ -20,6 +18,7 @@ from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.registration import registered
 from tunegate.pipeline.told import check_data, check_told
 from tunegate.record.record import RunRecord
+from tunegate.record.typed_json import as_recorded
 
 
 def check_record(run: RunRecord, pipeline: Pipeline, ledger: Ledger | None = None) -> tuple[str, ...]:
@@ -35,7 +34,7 @@ def check_record(run: RunRecord, pipeline: Pipeline, ledger: Ledger | None = Non
         )
     before: Mapping[str, int] = run.start.get("attempts_before") or {}
     for field, value in registered(replace(pipeline, attempts_before=before)).items():
-        if field != "model" and run.start.get(field) != _as_recorded(value) and (value or field in run.start):
+        if field != "model" and run.start.get(field) != as_recorded(value) and (value or field in run.start):
             raise Tampered(f"{run.folder}: the registered value of {field!r} differs from the value in {pipeline.path}")
     if Path(str(run.start.get("model"))).name != Path(pipeline.model).name:  # a folder may have moved
         raise Tampered(f"{run.folder}: the record names another base model than {pipeline.path}")
@@ -49,7 +48,3 @@ def check_record(run: RunRecord, pipeline: Pipeline, ledger: Ledger | None = Non
     if check_draws(run, pipeline, ledger):
         believed["the ledger, which is gone"] = None
     return tuple(believed)
-
-
-def _as_recorded(value: object) -> Any:
-    return json.loads(json.dumps(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +11,7 @@ from tunegate.exceptions import Tampered
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.record.lucky_gate import luck_in_run
 from tunegate.record.record import RunRecord, StageRecord, gate_key
+from tunegate.record.typed_json import as_recorded
 from tunegate.stats.luck import LuckyPass
 
 
@@ -60,7 +60,7 @@ def _check_attempts(stage: Stage, record: StageRecord, pipeline: Pipeline) -> No
             if any(reason.kind == "said" for reason in gate.reasons):
                 raise Tampered(f"{where}: gate {key!r} has a verdict without reasons on record")
             registered = pipeline.gates(stage).get(gate.gate)
-            if gate.key == gate.gate and registered and gate.terms != _as_recorded(registered.first.to_json()):
+            if gate.key == gate.gate and registered and gate.terms != as_recorded(registered.first.to_json()):
                 raise Tampered(f"{where}: gate {key!r} has other terms than {pipeline.path} gives")
 
 
@@ -73,10 +73,6 @@ def check_data(run: RunRecord, pipeline: Pipeline) -> None:
         rows = told.get("rows") if run.dropped else len(stage.data.examples)
         if (told.get("rows"), told.get("sha256")) != (rows, stage.data.sha256):
             raise Tampered(f"{run.folder}: the record registers other data of stage {stage.name!r}")
-
-
-def _as_recorded(value: object) -> Any:
-    return json.loads(json.dumps(value))
 
 
 def _stage_in_words(stage: StageRecord) -> str:

@@ -6,6 +6,7 @@ later version may write them.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -199,3 +200,14 @@ def _by_name(kind: Any) -> Callable[[dict[str, Any]], Any]:
 def _expect(value: Any, kind: type, expected: str) -> None:
     if not isinstance(value, kind):
         raise Misfit("", expected, value)
+
+
+def as_recorded(value: object) -> Any:
+    """A value as in a record: JSON has no tuples, and a number that is not finite is a text.
+
+    >>> as_recorded((1, 2)), as_recorded(float("nan"))
+    ([1, 2], 'nan')
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.loads(json.dumps(value))
