@@ -28,7 +28,7 @@ from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.shared_answers import SharedAnswers
 from tunegate.models.streamed import FirstToken, whole_reply
 from tunegate.models.timing import Timing
-from tunegate.record.events import LimitsMeasured
+from tunegate.record.gate_events import LimitsMeasured
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
 from tunegate.suites.limits_cost import notes_on_limits

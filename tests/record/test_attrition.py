@@ -26,7 +26,7 @@ from tunegate.models.model import Fault, GenerationSettings, Response, ScriptedM
 from tunegate.progress import no_progress
 from tunegate.record.answer_log import AnswerLog
 from tunegate.record.event_log import EVENTS, EventLog
-from tunegate.record.events import Answered
+from tunegate.record.gate_events import Answered
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable, recheck
 from tunegate.record.record import GateRecord

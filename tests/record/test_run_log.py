@@ -11,9 +11,12 @@ import pytest
 from tests.support import fake_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
+from tunegate.record import gate_events, run_events, stage_events
+from tunegate.record.event import Event, Unknown
 from tunegate.record.event_log import EVENTS, EventLog, read_events
-from tunegate.record.events import KINDS, Event, RunDecided, Unknown, event_from_json
+from tunegate.record.events import KINDS, event_from_json
 from tunegate.record.read_run import read_run
+from tunegate.record.run_events import RunDecided
 from tunegate.record.run_log import RunLog
 
 
@@ -52,6 +55,19 @@ def test_every_event_of_a_run_is_a_value_that_writes_the_same_line(tmp_path: Pat
         assert {k: v for k, v in again.items() if k not in sealed} == {k: v for k, v in line.items() if k not in sealed}
     assert len(seen) > 10
     assert seen <= {*KINDS}
+
+
+def test_every_kind_of_event_is_read_and_is_in_the_file_of_its_subject() -> None:
+    files = (run_events, stage_events, gate_events)
+    concrete = {
+        one for file in files for one in vars(file).values() if isinstance(one, type) and issubclass(one, Event)
+    }
+    assert {one for one in concrete if one.KIND} == {*KINDS}
+    assert len({kind.KIND for kind in KINDS}) == len(KINDS)
+    for kind in KINDS:
+        about_a_gate, about_an_attempt = issubclass(kind, gate_events.OfGate), issubclass(kind, stage_events.OfAttempt)
+        assert about_a_gate == (kind.__module__ == gate_events.__name__), kind
+        assert not about_an_attempt or kind.__module__ == stage_events.__name__, kind
 
 
 def test_an_event_of_a_later_version_is_passed_over() -> None:

@@ -19,7 +19,7 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import ScriptedModel
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
-from tunegate.record.events import Event
+from tunegate.record.event import Event
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun

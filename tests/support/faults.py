@@ -26,8 +26,8 @@ from tunegate.checks.judge_admission import default_path, write_admission
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import Tampered, TunegateError
 from tunegate.models.model import GenerationSettings, Model, Response, ScriptedModel
+from tunegate.record.event import Event
 from tunegate.record.event_log import EVENTS, RawEvent
-from tunegate.record.events import Event
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog

@@ -10,7 +10,8 @@ import pytest
 from tests.support.bank import Bank
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.record.events import GateDecided, event_from_json
+from tunegate.record.events import event_from_json
+from tunegate.record.gate_events import GateDecided
 from tunegate.verdicts.reason import Kind, Reason, because, beyond_count, reasons_or_sentence
 from tunegate.verdicts.words import AFTER_HOLM, WORDINGS, chance_words, p_words, sentence
 

@@ -23,11 +23,13 @@ from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model, StoredResponses, answers_the_same, file_of, import_of, request_of
 from tunegate.progress import Progress
 from tunegate.record.event_log import last_event
-from tunegate.record.events import GateContinued, GateDecided, RunStarted, event_from_json
+from tunegate.record.events import event_from_json
+from tunegate.record.gate_events import GateContinued, GateDecided
 from tunegate.record.lucky_gate import LuckyPass, lucky_pass_alone, unknown_luck
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck
 from tunegate.record.record import GateRecord, RunRecord
+from tunegate.record.run_events import RunStarted
 from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.stats.sampling import DrawPlan

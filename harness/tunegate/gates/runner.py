@@ -20,7 +20,7 @@ from tunegate.models.model import Model, Response, answers_the_same, check_weigh
 from tunegate.models.timing import Measured
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
-from tunegate.record.events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
+from tunegate.record.gate_events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
 from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord

@@ -15,21 +15,19 @@ from tunegate.models.model import Response
 from tunegate.models.timing import Measured
 from tunegate.record.answer_log import AnswerLog, answers_from_json
 from tunegate.record.draw_facts import ExplainedCases, Look
-from tunegate.record.events import (
+from tunegate.record.frozen import FrozenDict, frozen
+from tunegate.record.gate_events import GateContinued, GateDecided, GateStarted
+from tunegate.record.judged_log import JudgedLog, is_unanswered
+from tunegate.record.outcome_json import outcome_from_json
+from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
+from tunegate.record.stage_events import (
     AttemptStarted,
-    GateContinued,
-    GateDecided,
-    GateStarted,
     RowsWritten,
     StageDecided,
     StageStarted,
     Trained,
     TrainingFailed,
 )
-from tunegate.record.frozen import FrozenDict, frozen
-from tunegate.record.judged_log import JudgedLog, is_unanswered
-from tunegate.record.outcome_json import outcome_from_json
-from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord, OwnAnswer, RunRecord, StageRecord
 from tunegate.verdicts.limits import any_not_measured
 from tunegate.verdicts.reason import is_settled, reasons_or_sentence
 from tunegate.verdicts.terms import terms_from_json, why_not_continued

@@ -20,10 +20,12 @@ from tunegate.exceptions import (
     message_of,
     without_addresses,
 )
+from tunegate.record.event import Event
 from tunegate.record.event_log import EVENTS, EventLog, digest_of
-from tunegate.record.events import Event, FaultMet, GateDecided, RunDecided
 from tunegate.record.fold import Fold, folded
+from tunegate.record.gate_events import GateDecided
 from tunegate.record.record import RunRecord
+from tunegate.record.run_events import FaultMet, RunDecided
 
 
 class RunLog:

@@ -11,8 +11,8 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered, message_of
 from tunegate.models.loading import one_line
 from tunegate.pipeline.pipeline import Pipeline
-from tunegate.record.events import CasesExplained
 from tunegate.record.run_log import RunLog
+from tunegate.record.stage_events import CasesExplained
 from tunegate.training.tools import ModelUnderTest, Tools
 
 

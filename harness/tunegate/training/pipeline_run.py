@@ -30,9 +30,10 @@ from tunegate.promotion.evidence import Fingerprint, check_gates
 from tunegate.promotion.keys import PrivateKey
 from tunegate.promotion.registry import Ask, Promotion, check_promoted, promote, verify
 from tunegate.record.awaiting import awaiting
-from tunegate.record.events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted, StageDecided
 from tunegate.record.record import RunRecord
+from tunegate.record.run_events import LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted
 from tunegate.record.run_log import RunLog
+from tunegate.record.stage_events import StageDecided
 from tunegate.training.stage_card import stage_card
 from tunegate.training.stage_run import StageRun
 from tunegate.training.tools import ModelOnDisk, Tools

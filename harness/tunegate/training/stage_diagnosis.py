@@ -13,10 +13,10 @@ from tunegate.gates.ask import ask_samples
 from tunegate.pipeline.ladders import Settings
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.pipeline.registration import good_rates
-from tunegate.record.events import Diagnosed
 from tunegate.record.noise import asks_fresh_cases, missed_gates, noise_of
 from tunegate.record.record import AttemptRecord, Diagnosis, GateRecord
 from tunegate.record.run_log import RunLog
+from tunegate.record.stage_events import Diagnosed
 from tunegate.seeds import derived_seed
 from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left

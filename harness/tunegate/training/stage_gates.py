@@ -16,7 +16,7 @@ from tunegate.models.shared_answers import Question
 from tunegate.pipeline.draws import asked_in, draw_seed, gate_draw
 from tunegate.pipeline.pipeline import Pipeline, RetentionTerms, Stage
 from tunegate.progress import Progress
-from tunegate.record.events import Waived
+from tunegate.record.gate_events import Waived
 from tunegate.record.recheck import recheck
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord
 from tunegate.record.run_log import RunLog

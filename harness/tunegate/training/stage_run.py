@@ -21,7 +21,9 @@ from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.leak_guard import told_by_model
 from tunegate.pipeline.own_answers_check import settings_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
-from tunegate.record.events import (
+from tunegate.record.record import AttemptRecord, GateRecord
+from tunegate.record.run_log import RunLog
+from tunegate.record.stage_events import (
     AttemptStarted,
     OwnAnswersJudged,
     RowsWritten,
@@ -29,8 +31,6 @@ from tunegate.record.events import (
     Trained,
     TrainingFailed,
 )
-from tunegate.record.record import AttemptRecord, GateRecord
-from tunegate.record.run_log import RunLog
 from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.inspection import inspect_misses
