@@ -24,6 +24,7 @@ PACKAGES = {
 SIBLINGS = set(PACKAGES) - {"tunegate"}
 JOINTS = {
     "tunegate.commands.main",
+    "tunegate.commands.run",
     "tunegate.commands.siblings",
     "tunegate.commands.ci",
     "tunegate.commands.report",
@@ -55,6 +56,7 @@ FLOORS = (
     ("pipeline", "publishing", "serving"),
     ("training",),
     ("commands",),
+    ("command_parser",),
     ("command_actions",),
     ("command_line",),
     ("cli", "plugin", "api"),
@@ -73,6 +75,7 @@ LIGHT = {
     "tunegate.cli",
     "tunegate.command_actions",
     "tunegate.command_line",
+    "tunegate.command_parser",
     "tunegate.exceptions",
     "tunegate.standard_streams",
 }

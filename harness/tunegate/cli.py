@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from tunegate.command_line import WrongUsage, build_parser
+from tunegate.command_line import build_parser
+from tunegate.command_parser import WrongUsage
 from tunegate.exceptions import CannotJudge, Inconclusive, from_outside, message_of
 from tunegate.standard_streams import (
     Terminated,

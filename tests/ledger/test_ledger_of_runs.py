@@ -13,7 +13,7 @@ from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, SUITE, carry_out, load, tools, write_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
-from tunegate.commands import main as commands
+from tunegate.commands import run as run_command
 from tunegate.commands.ledger import VARIABLE
 from tunegate.exceptions import ConfigError
 from tunegate.ledger.ledger import FILE, Ledger
@@ -117,8 +117,8 @@ def test_the_command_line_writes_the_ledger_of_the_project(
     """The pipeline names its ledger; the flag replaces it. The model and its training are scripted."""
     monkeypatch.delenv(VARIABLE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(commands, "_tools", lambda bar: tools())
-    monkeypatch.setattr(commands, "_check_model", lambda pipeline: [])
+    monkeypatch.setattr(run_command, "_tools", lambda bar: tools())
+    monkeypatch.setattr(run_command, "check_model", lambda pipeline: [])
     path = write_pipeline(tmp_path / "project", ALONE + "ledger: shared\n")
     assert load(path).ledger == str(path.parent / "shared")
     main(["run", str(path), *flags])

@@ -113,7 +113,7 @@ def run_pipeline(path: str | Path, *, folder: str | Path | None = None) -> RunRe
         >>> isinstance(result, tunegate.RunResult), result.record.name
         (True, 'events.jsonl')
     """
-    from tunegate.commands.main import carry_out
+    from tunegate.commands.run import carry_out
 
     record = carry_out(Path(path), None if folder is None else Path(folder))
     return RunResult(record.folder)

@@ -30,21 +30,19 @@ from tunegate.commands.keygen import make_keys
 from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.looked_at import is_judge, look_at
-from tunegate.commands.model_under_test import check_base
 from tunegate.commands.plan import plan as describe_plans
 from tunegate.commands.plan_override import check_expected, check_more, override
-from tunegate.commands.promote import exit_code
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
-from tunegate.commands.report import gate_reports, write_report, write_reports
+from tunegate.commands.report import gate_reports, write_report
 from tunegate.commands.review import review as review_answers
+from tunegate.commands.run import check_model, run_pipeline
 from tunegate.commands.serving import export as export
 from tunegate.commands.serving import serve_check as serve_check
 from tunegate.commands.siblings import check_builder, check_file_allowed, named_suite, stage_validator
 from tunegate.commands.subject import open_subject, tell
-from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import NoLedger
@@ -59,14 +57,9 @@ from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
 from tunegate.promotion.bundle import SUFFIX
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.record.record import RunRecord
-from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
-from tunegate.training.pipeline_run import PipelineRun
-from tunegate.training.tools import Tools
-from tunegate.training.trainer import SubprocessTrainer
 from tunegate.trust.allowed import user_trust
 from tunegate.versions import installed_versions
 
@@ -115,21 +108,13 @@ def _facts(path: Path) -> CheckFacts:
         suite = load_suite(path, build_check)
         return facts_of_suite(path, suite, _history(ledger_of_suite(None, suite)))
     pipeline = load_pipeline(path, build_check, stage_validator(), look=True)
-    notes = _check_model(pipeline)
+    notes = check_model(pipeline)
     history = _history(ledger_of(pipeline.ledger, path.parent))
     return facts_of_pipeline(path, pipeline, _leaks(pipeline), notes, history)
 
 
 def _history(ledger: Ledger | NoLedger) -> History:
     return History() if isinstance(ledger, NoLedger) else ledger.read()
-
-
-def _check_model(pipeline: Pipeline) -> list[str]:
-    """Raise if no run could start from the model; returns notes on what a run would ignore."""
-    notes = check_base(pipeline)
-    from tunegate_trainers import turn_ends
-
-    return [*notes, *turn_ends.check(pipeline)]
 
 
 def _leaks(pipeline: Pipeline) -> list[Leak]:
@@ -169,44 +154,7 @@ def leakage(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Run a pipeline, or resume it."""
-    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
-    folder = record.folder
-    report = write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
-    if options.json:
-        console.show_json(console.run_as_json(record, report))
-    else:
-        console.print_run(record, report)
-    return exit_code(record.verdict or Verdict.INVALID, record.waivers(), allowed=options.allow_waived)
-
-
-def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
-    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
-    check_file_allowed(path)
-    pipeline = load_pipeline(path, check_builder(), stage_validator())
-    tell("run", _check_model(pipeline))
-    with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
-        tools = replace(
-            _tools(bar),
-            pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
-            ledger=ledger_of(ledger or pipeline.ledger, path.parent),
-        )
-        return PipelineRun(pipeline, log, tools).execute()
-
-
-def _tools(bar: console.Bar) -> Tools:
-    from tunegate.models.open_model import model_folder, model_sha256, open_model
-
-    return Tools(
-        open_model=open_model,
-        model_folder=model_folder,
-        model_sha256=model_sha256,
-        train=SubprocessTrainer(),
-        versions=installed_versions,
-        progress=bar.update,
-        say=bar.say,
-        embed=embed,
-        tokens=lambda model: local_tokens(model) or Estimate(),
-    )
+    return run_pipeline(options)
 
 
 # --- gate ----------------------------------------------------------------------------------------------------------

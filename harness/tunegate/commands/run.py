@@ -1,0 +1,76 @@
+"""`tunegate run`: runs a pipeline file, or resumes it, and writes its reports."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from tunegate.checks.outcome import Verdict
+from tunegate.commands import console
+from tunegate.commands.by_meaning import embed
+from tunegate.commands.ledger import ledger_of
+from tunegate.commands.model_under_test import check_base
+from tunegate.commands.promote import exit_code
+from tunegate.commands.report import write_reports
+from tunegate.commands.siblings import check_builder, check_file_allowed, stage_validator
+from tunegate.commands.subject import tell
+from tunegate.data.token_lengths import Estimate, local_tokens
+from tunegate.pipeline.pipeline import Pipeline
+from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.record.record import RunRecord
+from tunegate.record.run_log import RunLog
+from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.tools import Tools
+from tunegate.training.trainer import SubprocessTrainer
+from tunegate.versions import installed_versions
+
+
+def run_pipeline(options: Namespace) -> int:
+    """Run a pipeline, or resume it."""
+    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
+    folder = record.folder
+    report = write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
+    if options.json:
+        console.show_json(console.run_as_json(record, report))
+    else:
+        console.print_run(record, report)
+    return exit_code(record.verdict or Verdict.INVALID, record.waivers(), allowed=options.allow_waived)
+
+
+def check_model(pipeline: Pipeline) -> list[str]:
+    """Raise if no run could start from the model; returns notes on what a run would ignore."""
+    notes = check_base(pipeline)
+    from tunegate_trainers import turn_ends
+
+    return [*notes, *turn_ends.check(pipeline)]
+
+
+def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
+    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
+    check_file_allowed(path)
+    pipeline = load_pipeline(path, check_builder(), stage_validator())
+    tell("run", check_model(pipeline))
+    with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
+        tools = replace(
+            _tools(bar),
+            pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
+            ledger=ledger_of(ledger or pipeline.ledger, path.parent),
+        )
+        return PipelineRun(pipeline, log, tools).execute()
+
+
+def _tools(bar: console.Bar) -> Tools:
+    from tunegate.models.open_model import model_folder, model_sha256, open_model
+
+    return Tools(
+        open_model=open_model,
+        model_folder=model_folder,
+        model_sha256=model_sha256,
+        train=SubprocessTrainer(),
+        versions=installed_versions,
+        progress=bar.update,
+        say=bar.say,
+        embed=embed,
+        tokens=lambda model: local_tokens(model) or Estimate(),
+    )
