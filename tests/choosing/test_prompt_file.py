@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.bank import Bank, write_jsonl
 from tests.support.option_rules import asked_with
-from tunegate.choosing.prompt_file import check_tells_nothing, read_prompt
+from tunegate.choosing.prompt_file import check_tells_nothing, read_prompt, read_prompts
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.models.fewshot import Shot
 from tunegate.models.model import ScriptedModel, check_weights
@@ -60,6 +60,49 @@ def test_examples_of_a_file_can_be_chosen_by_their_words(tmp_path: Path) -> None
     path.write_text('examples: {path: rows.jsonl, n: 3, prompt: "{q}", completion: "{a}"}\n')
     with pytest.raises(ConfigError, match=r"p.yaml:1: examples.n: at most 2"):
         read_prompt(path)
+
+
+ROWS = [{"prompt": "red apple", "completion": "1"}, {"prompt": "blue sea", "completion": "2"}]
+
+
+def test_a_file_with_several_numbers_of_examples_makes_a_prompt_for_each(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", ROWS)
+    path = tmp_path / "shots.yaml"
+    path.write_text("system: Be brief.\nexamples: {path: rows.jsonl, n: [1, 2]}\n")
+    shots = (Shot("red apple", "1"), Shot("blue sea", "2"))
+    assert read_prompts(path) == tuple(OwnPrompt(f"shots-{n}", "Be brief.", shots=shots, nearest=n) for n in (1, 2))
+    with pytest.raises(ConfigError) as error:
+        read_prompt(path)
+    assert str(error.value) == f"{path}:2: examples.n: one number was expected here, got 1, 2; write the one to use"
+    path.write_text("name: few\nexamples: {path: rows.jsonl, n: [2]}\n")
+    assert read_prompt(path).name == "few-2"
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        ("[]", "examples.n: at least 1 expected, got none"),
+        ("[1, 1]", "examples.n: numbers that differ were expected, but 1 is there twice"),
+        ("[1, 3]", "examples.n[1]: at most 2, the rows of the file, was expected"),
+        ("3", "examples.n: at most 2, the rows of the file, was expected"),
+        ("[1, x]", "examples.n[1]: should be a valid integer, got 'x'"),
+        ("[0]", "examples.n[0]: should be greater than or equal to 1, got 0"),
+        ("some", "examples.n: should be a valid integer, got 'some'"),
+        ("true", "examples.n: should be a valid integer, got True"),
+        ("null", None),
+    ],
+)
+def test_the_numbers_of_examples_are_checked(n: str, words: str | None, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", ROWS)
+    path = tmp_path / "p.yaml"
+    path.write_text(f"examples: {{path: rows.jsonl, n: {n}}}\n")
+    if words is None:
+        assert read_prompt(path).nearest is None
+        return
+    with pytest.raises(ConfigError) as error:
+        read_prompts(path)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_fingerprint_covers_weights_and_prompt_but_not_its_name() -> None:

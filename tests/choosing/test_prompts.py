@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,36 @@ def test_one_model_and_distinct_names(kitchen: Kitchen) -> None:
     assert "name: another prompt is named 'p1'" in refused(kitchen, *prompts(1), "again.yaml")
     options = ["bake-off", "m", "n", "--suite", kitchen.bank.suite, *prompts(1)]
     assert main(options) == 2
+
+
+COLOURS = ("red", "green", "blue")
+
+
+def shown_examples(case: Case) -> Response:
+    """Right on more cases, the more examples stand before the question."""
+    shown = sum(word in case.prompt_text for word in COLOURS)
+    return skilled(replace(case, prompt=f"skill={(0, 50, 60, 99)[shown]}"))
+
+
+def test_one_file_holds_numbers_of_examples_against_each_other(kitchen: Kitchen, capsys: Capture) -> None:
+    write_jsonl(Path("rows.jsonl"), [{"prompt": f"What is {word}?", "completion": word} for word in COLOURS])
+    Path("shots.yaml").write_text("examples: {path: rows.jsonl, n: [1, 3]}\n")
+    kitchen.script = shown_examples
+    words = ["bake-off", "m", "--suite", kitchen.bank.suite, "--prompts", "shots.yaml"]
+    suite = load_suite(Path(kitchen.bank.suite), build_check)
+    assert bake_prompts(build_parser().parse_args([*words, "--json"]), suite, kitchen.open) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["prompt"], one["file"], one["n"]) for one in told["prompts"]] == [
+        ("shots-3", "shots.yaml", 3),
+        ("shots-1", "shots.yaml", 1),
+        ("no prompt", None, None),
+    ]
+    assert told["confirmed"]["verdict"] == "PASS"
+    assert bake_prompts(build_parser().parse_args(words), suite, kitchen.open) == 0
+    told_how = f"write `n: 3` into shots.yaml, then: tunegate gate m --prompt-file shots.yaml --suite {suite.path}"
+    assert f"to gate the model with it, {told_how}" in capsys.readouterr().out
+    assert main(["gate", "m", "--suite", kitchen.bank.suite, "--prompt-file", "shots.yaml"]) == 2
+    assert "shots.yaml:1: examples.n: one number was expected here, got 1, 3" in capsys.readouterr().err
 
 
 def test_options_without_effect_are_refused(kitchen: Kitchen, capsys: Capture) -> None:

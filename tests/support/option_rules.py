@@ -15,7 +15,7 @@ from tests.support.bank import write_jsonl
 from tests.support.option_commands import JUDGE, LABELS, RULES, SWAP, WEIGHTS, write_facts
 from tests.support.option_proofs import Changes, Proof, Proofs, changed, told
 from tunegate.cases.case import Case
-from tunegate.choosing.prompt_file import read_prompt
+from tunegate.choosing.prompt_file import read_prompts
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel, as_messages
@@ -97,7 +97,7 @@ def asked_with(prompt: Any, questions: Sequence[str] = ("q1", "blue q2")) -> lis
         path = Path(folder) / "p.yaml"
         path.write_text(json.dumps(prompt))
         write_jsonl(Path(folder) / "rows.jsonl", SHOT_ROWS)
-        own = read_prompt(path)
+        *others, own = read_prompts(path)
     asked: list[Any] = []
 
     @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def asked_with(prompt: Any, questions: Sequence[str] = ("q1", "blue q2")) -> lis
 
     model = with_prompt(Listening(lambda case: "x", own.name), own)
     list(model.generate([Case(str(n), text) for n, text in enumerate(questions)], GenerationSettings(system="suite")))
-    return [*asked, model.name] if len(questions) > 1 else asked
+    names = [*(one.name for one in others), model.name]
+    return [*asked, *names] if len(questions) > 1 else asked
 
 
 SHOT_ROWS = [
@@ -135,7 +136,10 @@ PROOFS: Proofs = {
     "ExampleSpec.prompt": prompt_file(LISTED, {"examples.0.prompt": "green"}),
     "ExampleSpec.completion": prompt_file(LISTED, {"examples.0.completion": "3"}),
     "ExamplesSpec.path": prompt_file({"system": "s"}, {"examples": {"path": "rows.jsonl"}}),
-    "ExamplesSpec.n": prompt_file(FROM_ROWS, {"examples.n": 1}),
+    "ExamplesSpec.n": (
+        prompt_file(FROM_ROWS, {"examples.n": 1}),
+        prompt_file({"examples": {"path": "rows.jsonl", "n": 1}}, {"examples.n": [2, 1]}),
+    ),
     "ExamplesSpec.prompt": prompt_file(FROM_ROWS, {"examples.prompt": "{q}"}),
     "ExamplesSpec.completion": prompt_file(FROM_ROWS, {"examples.completion": "{a}"}),
     # rules

@@ -36,13 +36,31 @@ class ExampleSpec(Spec):
     """Its answer."""
 
 
+def _differ(numbers: list[int]) -> list[int]:
+    for place, number in enumerate(numbers):
+        if number in numbers[:place]:
+            raise ValueError(f"numbers that differ were expected, but {number} is there twice")
+    return numbers
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
 class ExamplesSpec(Spec):
     """Examples from a file of rows."""
 
     path: str
     """A .jsonl, .json, .csv or .parquet file, relative to the prompt file."""
-    n: Annotated[int, Field(ge=1)] | None = None
-    """Show only this number of examples, those most similar to the question in words. Default: all, in order."""
+    n: (
+        Annotated[
+            Annotated[list[Count], Field(min_length=1), AfterValidator(_differ), Tag("n[list]")]
+            | Annotated[Count, Tag("n[one]")],
+            Discriminator(lambda value: "n[list]" if isinstance(value, list) else "n[one]"),
+        ]
+        | None
+    ) = None
+    """Show only this number of examples, those most similar to the question in words; a list is a prompt for each
+    number, to compare them. Default: all, in order."""
     prompt: Template | None = None
     """A template for the question, for example `"{question}"`. Default: the field `prompt`."""
     completion: Template | None = None
@@ -87,18 +105,39 @@ class PromptSpec(Spec):
         return self
 
 
-def read_prompt(path: Path) -> OwnPrompt:
-    """Read a prompt file; raises ConfigError with the file and the key path."""
+def read_prompts(path: Path) -> tuple[OwnPrompt, ...]:
+    """Read a prompt file: one prompt, or with `n: [1, 3]` one for each number of examples, `NAME-1` and `NAME-3`.
+
+    Raises ConfigError with the file and the key path.
+    """
     file = load_yaml(path)
     spec = read_spec(PromptSpec, file)
     prompt = OwnPrompt(spec.name or path.stem, spec.system, spec.template)
-    if isinstance(spec.examples, ExamplesSpec):
-        shots = _rows(file, spec.examples, path.parent)
-        wanted = spec.examples.n
-        if wanted is not None and wanted > len(shots):
-            raise file.error(("examples", "n"), f"at most {len(shots)}, the rows of the file, was expected")
-        return replace(prompt, shots=shots, nearest=wanted)
-    return replace(prompt, shots=tuple(Shot(one.prompt, one.completion) for one in spec.examples or ()))
+    if not isinstance(spec.examples, ExamplesSpec):
+        return (replace(prompt, shots=tuple(Shot(one.prompt, one.completion) for one in spec.examples or ())),)
+    shots, wanted = _rows(file, spec.examples, path.parent), spec.examples.n
+    several = isinstance(wanted, list)
+    numbers = wanted if isinstance(wanted, list) else [wanted]
+    for place, number in enumerate(numbers):
+        if number is not None and number > len(shots):
+            keys = (*N, place) if several else N
+            raise file.error(keys, f"at most {len(shots)}, the rows of the file, was expected, got {number}")
+    names = [f"{prompt.name}-{number}" if several else prompt.name for number in numbers]
+    return tuple(
+        replace(prompt, name=name, shots=shots, nearest=number) for name, number in zip(names, numbers, strict=True)
+    )
+
+
+def read_prompt(path: Path) -> OwnPrompt:
+    """The prompt of a file that has one; raises ConfigError as `read_prompts` does, and for a file with several."""
+    prompts = read_prompts(path)
+    if len(prompts) > 1:
+        numbers = ", ".join(str(prompt.nearest) for prompt in prompts)
+        raise load_yaml(path).error(N, f"one number was expected here, got {numbers}; write the one to use")
+    return prompts[0]
+
+
+N = ("examples", "n")
 
 
 def _rows(file: YamlFile, spec: ExamplesSpec, folder: Path) -> tuple[Shot, ...]:
@@ -108,6 +147,20 @@ def _rows(file: YamlFile, spec: ExamplesSpec, folder: Path) -> tuple[Shot, ...]:
     except ConfigError as error:
         raise file.error(("examples",), str(error)) from error
     return tuple(Shot(row.prompt or "", row.wanted or "") for row in rows)
+
+
+def prompts_for(path: Path, suite: Suite) -> tuple[OwnPrompt, ...]:
+    """Read a prompt file, which must not reveal a case of the suite; raises ConfigError."""
+    prompts = read_prompts(path)
+    check_tells_nothing(prompts[0], path, suite)  # the others have the same texts
+    return prompts
+
+
+def prompt_for(path: Path, suite: Suite) -> OwnPrompt:
+    """The same for a file with one prompt."""
+    prompt = read_prompt(path)
+    check_tells_nothing(prompt, path, suite)
+    return prompt
 
 
 def check_tells_nothing(prompt: OwnPrompt, path: Path, suite: Suite) -> None:

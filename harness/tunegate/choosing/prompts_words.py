@@ -70,6 +70,22 @@ def gate_command(result: PromptBakeOff) -> str | None:
     return shlex.join(words)
 
 
+def number_to_write(result: PromptBakeOff) -> int | None:
+    """The `n` that the file of the best prompt must have before a gate takes it; None if it has that one alone."""
+    if result.best is None:
+        return None
+    name, files = result.best.entry.model, list(result.files.values())
+    return result.prompts[name].nearest if files.count(result.files.get(name, "")) > 1 else None
+
+
+def _how_to_gate(result: PromptBakeOff, command: str) -> str:
+    n = number_to_write(result)
+    if n is None or result.best is None:
+        return f"to gate the model with it: {command}"
+    file = result.files[result.best.entry.model]
+    return f"to gate the model with it, write `n: {n}` into {file}, then: {command}"
+
+
 def notes(result: PromptBakeOff) -> Sequence[str]:
     """The lines below the table: faults, corrections, the conclusion, and the command that goes on from it."""
     invalid = [one.entry for one in result.choice.ranked if one.standing == "INVALID"]
@@ -80,5 +96,5 @@ def notes(result: PromptBakeOff) -> Sequence[str]:
         *([chosen] if (chosen := chosen_words(result)) else []),
         conclusion(result),
         *([f"record of the fresh cases: {result.confirmed.folder}"] if result.confirmed else []),
-        *([f"to gate the model with it: {command}"] if command and result.confirmed else []),
+        *([_how_to_gate(result, command)] if command and result.confirmed else []),
     ]

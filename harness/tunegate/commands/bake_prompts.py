@@ -18,6 +18,7 @@ from tunegate.addresses import without_secrets
 from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import BakeOff, Entry, rank
 from tunegate.choosing.bake_off_run import Setup, entry_of, slug
+from tunegate.choosing.prompt_file import prompts_for
 from tunegate.choosing.prompts import (
     BASELINE,
     Confirmed,
@@ -26,13 +27,13 @@ from tunegate.choosing.prompts import (
     choosing_plan,
     confirming_plan,
 )
-from tunegate.choosing.prompts_words import HEAD, gate_command, notes, prompt_cells
+from tunegate.choosing.prompts_words import HEAD, gate_command, notes, number_to_write, prompt_cells
 from tunegate.commands.bake_off import row_as_json, show_table
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.commands.ledger import ledger_of_suite
 from tunegate.commands.plan_override import override
 from tunegate.commands.report import write_prompts
-from tunegate.commands.subject import opened, prompt_for
+from tunegate.commands.subject import opened
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import Book, Draft, NoLedger
 from tunegate.gates.draw import GatePlace
@@ -79,7 +80,7 @@ def compare_prompts(
     """Gate every prompt on the same cases, and the best on fresh ones; raises ConfigError before the model is asked."""
     if len(options.models) != 1:
         raise ConfigError(f"--prompts: compares prompts of one model, but {len(options.models)} are given; give one")
-    read = [(prompt_for(Path(file), suite), file) for file in options.prompts]
+    read = [(prompt, file) for file in options.prompts for prompt in prompts_for(Path(file), suite)]
     prompts = {BASELINE.name: BASELINE} if not options.no_baseline else {}
     for prompt, file in read:
         if prompt.name in prompts:
@@ -226,6 +227,7 @@ def _as_json(result: PromptBakeOff) -> dict[str, Any]:
             {
                 "prompt": one.entry.model,
                 "file": result.files.get(one.entry.model),
+                "n": result.prompts[one.entry.model].nearest,
                 "prompt_sha256": result.prompts[one.entry.model].sha256,
                 "model_sha256": one.entry.facts.sha256,
                 **{key: value for key, value in row_as_json(one, choice).items() if key not in OF_THE_MODEL},
@@ -244,6 +246,7 @@ def _as_json(result: PromptBakeOff) -> dict[str, Any]:
             "record": str(confirmed.folder),
         },
         "gate_command": gate_command(result),
+        "gate_n": number_to_write(result),
     }
 
 

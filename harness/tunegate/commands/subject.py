@@ -7,14 +7,14 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunegate.choosing.prompt_file import check_tells_nothing, read_prompt
+from tunegate.choosing.prompt_file import prompt_for
 from tunegate.commands import console, imported
 from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import Model, notes_of
-from tunegate.models.with_prompt import OwnPrompt, with_prompt
+from tunegate.models.with_prompt import with_prompt
 from tunegate.suites.suite import Suite
 
 
@@ -34,8 +34,9 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
         responses, notes = imported.answers_of(options, suite, results)
         tell("gate", [*notes, *suite.remarks])
         return responses
+    prompt = None if options.prompt_file is None else prompt_for(Path(options.prompt_file), suite)
     model = opened(options, options.model, suite)
-    return model if options.prompt_file is None else with_prompt(model, prompt_for(Path(options.prompt_file), suite))
+    return model if prompt is None else with_prompt(model, prompt)
 
 
 def opened(options: Namespace, spec: str, suite: Suite, command: str = "gate") -> Model:
@@ -72,13 +73,6 @@ def _opened(options: Namespace, spec: str) -> Model:
 
     dtype = options.dtype or "auto"
     return open_model(spec, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
-
-
-def prompt_for(path: Path, suite: Suite) -> OwnPrompt:
-    """Read a prompt file, which must not reveal a case of the suite; raises ConfigError."""
-    prompt = read_prompt(path)
-    check_tells_nothing(prompt, path, suite)
-    return prompt
 
 
 def tell(command: str, notes: Sequence[str]) -> None:
