@@ -198,13 +198,12 @@ def build_parser() -> Parser:
     )
 
     promote = command("promote", "copy a run's model into the registry, if these weights passed every gate")
-    promote.add_argument("run", help="run folder")
+    promote.add_argument("run", help="run folder, or folder of an export")
     promote.add_argument(
         "--to",
         metavar="ALIAS",
-        default="production",
         help="alias in the registry folder, or mlflow:NAME@ALIAS, hf:OWNER/NAME[@TAG], git:NAME@STAGE (default: "
-        "production)",
+        "production; for an export, none)",
     )
     promote.add_argument("--registry", metavar="FOLDER", help="default: the pipeline's registry")
     promote.add_argument("--why", metavar="TEXT", help="the reason, for the history of the alias")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.exported import FACTS, SHORT, trained_run
 from tests.support.record_edits import events_of, write
 from tests.support.tiny_model import make_adapter, make_tiny_model
 from tunegate.cli import main
@@ -20,17 +21,11 @@ from tunegate.models.gguf_export import LLAMA3_PATTERN, pre_tokenizer_of, write_
 from tunegate.models.open_model import open_model
 from tunegate.record.read_run import read_run
 
-FACTS = 80
-
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict[str, Any]]:
     capsys.readouterr()
     code = main([*map(str, words), "--json"])
     return code, json.loads(capsys.readouterr().out)
-
-
-SHORT = {"regex": {"pattern": "(?s)^.{0,200}$"}}
-"""A check that four tokens pass whatever they are."""
 
 
 def write_suite(folder: Path, rows: list[dict[str, str]], check: Any = SHORT) -> Path:
@@ -249,25 +244,6 @@ def test_a_run_is_promoted_and_then_its_export(tmp_path: Path, capsys: pytest.Ca
     entry = tmp_path / "registry" / "exports" / said["sha256"]
     (entry / "model.gguf").write_bytes(b"GGUF, but not this")
     assert main(["verify", str(tmp_path / "out" / "model.gguf"), *registry]) == 5
-
-
-def trained_run(folder: Path) -> Path:
-    """A pipeline that trains a tiny model for one step; its gate asks only for an answer that is not long."""
-    make_tiny_model(folder / "model")
-    write_jsonl(folder / "train.jsonl", [{"prompt": f"Say {n}.", "completion": str(n)} for n in range(8)])
-    write_jsonl(folder / "cases.jsonl", [{"id": str(n), "question": f"Number {n}?"} for n in range(200)])
-    suite = {
-        "cases": {"path": "cases.jsonl", "prompt": "{question}"},
-        "checks": [SHORT],
-        "plan": {"draw": FACTS, "accept": 70, "confirm": "never"},
-        "sealed": 0,
-        "generate": {"max_new_tokens": 4},
-    }
-    stage = {"name": "sft", "method": "sft", "data": "train.jsonl", "args": {"max_steps": 1}, "gates": ["short"]}
-    pipeline = {"name": "tiny", "model": "model", "suites": {"short": suite}, "stages": [stage]}
-    (folder / "tunegate.yaml").write_text(json.dumps(pipeline))
-    assert main(["run", str(folder / "tunegate.yaml"), "--run", str(folder / "run")]) == 0
-    return folder / "run"
 
 
 # --- a real loss ---------------------------------------------------------------------------------------------------

@@ -131,10 +131,11 @@ def read_prompts(path: Path) -> tuple[OwnPrompt, ...]:
 def read_prompt(path: Path) -> OwnPrompt:
     """The prompt of a file that has one; raises ConfigError as `read_prompts` does, and for a file with several."""
     prompts = read_prompts(path)
-    if len(prompts) > 1:
+    first, *others = prompts
+    if others:
         numbers = ", ".join(str(prompt.nearest) for prompt in prompts)
         raise load_yaml(path).error(N, f"one number was expected here, got {numbers}; write the one to use")
-    return prompts[0]
+    return first
 
 
 N = ("examples", "n")

@@ -16,9 +16,10 @@ from tunegate.commands.ledger import ledger_of_suite
 from tunegate.commands.verify_run import pipeline_of
 from tunegate.exceptions import ConfigError
 from tunegate.models.open_model import find_model, is_server, open_model
+from tunegate.promotion.aliases import EXPORT
 from tunegate.promotion.entry import ATTESTATION
 from tunegate.promotion.evidence import check_gates, check_promotable
-from tunegate.promotion.exports import EXPORT, cannot_fail
+from tunegate.promotion.exports import cannot_fail
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.serving.export import Export, ExportRequest, Source, export

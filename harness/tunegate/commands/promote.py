@@ -30,7 +30,7 @@ from tunegate.promotion.registry import Promotion
 from tunegate.promotion.registry import verify as find_promotion
 from tunegate.promotion.signing import SIGNED_FILES
 from tunegate.publishing.fetch import Evidence, evidence_of
-from tunegate.publishing.places import target_of
+from tunegate.publishing.places import DEFAULT_ALIAS, target_of
 from tunegate.publishing.publish import check_reachable, publish
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
@@ -50,7 +50,7 @@ def promote(options: Namespace, build_check: CheckBuilder) -> int:
     folder = Path(options.run)
     _check_run(read_run(folder))  # do not create a run in a folder without one
     signer = signer_of(options)
-    target = target_of(options.to)
+    target = target_of(options.to or DEFAULT_ALIAS)
     check_reachable(target)
     n_ask = asked_number(options)
     with RunLog.open(folder) as log, console.Bar() as bar:

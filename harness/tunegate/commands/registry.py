@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.commands.console import show, show_json
+from tunegate.commands.exported import verify_export
 from tunegate.commands.promote import fingerprint, show_model
 from tunegate.exceptions import ConfigError
 from tunegate.promotion.aliases import Move, history
-from tunegate.promotion.keeping import attestation_of, differences, listed, remove, rollback, unused
+from tunegate.promotion.keeping import Listed, attestation_of, differences, listed, remove, rollback, unused
 
 NO_HISTORY = "set by an older Tunegate, which kept no history"
 
@@ -28,7 +29,8 @@ def carry_out(options: Namespace) -> int:
     }
     registry = Path(options.registry)
     if options.action == "show":
-        return show_model(options, None)
+        found = verify_export(options)
+        return show_model(options, None) if found is None else found
     facts, lines = actions[options.action](options, registry)
     if options.json:
         show_json(facts)
@@ -46,8 +48,12 @@ def _list(options: Namespace, registry: Path) -> Result:
     found = listed(registry)
     facts = {"aliases": [asdict(one) for one in found]}
     width = max((len(one.alias) for one in found), default=0)
-    lines = [f"{one.alias:{width}}  {one.sha256[:12]}…  {_moved(one.moved)}" for one in found]
+    lines = [f"{one.alias:{width}}  {one.sha256[:12]}…  {_moved(one.moved)}{_export(one)}" for one in found]
     return facts, lines or ["no alias points to a model"]
+
+
+def _export(one: Listed) -> str:
+    return f"; an export of {one.export_of[:12]}…" if one.export_of else ""
 
 
 def _moved(last: Move | None) -> str:

@@ -1,6 +1,7 @@
-"""The aliases of a registry: names such as `production` that point to a model, and the history of their moves.
+"""The aliases of a registry: names such as `production` that point to a model or an export, and their history.
 
-    aliases/production.json   {"alias", "sha256", "attestation_sha256"}, replaced in one step
+    aliases/production.json   {"alias", "sha256", "attestation_sha256"}, replaced in one step; for an export, the hash
+                              is that of its `export.json`
     aliases/events.jsonl      who moved which alias when, from where, where to, and why; chained by hashes
 
 A pointer contains its own name and the hash of the attestation it was set on, so a pointer that is copied to another
@@ -31,6 +32,8 @@ from tunegate.whole_files import replace_file
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 BEGUN, DONE = "alias_moving", "alias_moved"
+EXPORTS, EXPORT = "exports", "export.json"
+"""The folder of a registry with the exports (`exports.py`), and the record of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def move(log: EventLog, registry: Path, alias: str, sha256: str, *, why: str, ru
     The intention is recorded first: if the process is killed, the old alias remains valid.
     """
     path = pointer_file(alias, registry)
-    pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(_attestation(registry, sha256))}
+    pointer = {"alias": alias, "sha256": sha256, "attestation_sha256": sha256_of(evidence_file(registry, sha256))}
     if path.is_file() and path.read_bytes() == as_json(pointer):
         return False
     facts = {**pointer, "before": _target_before(path), "who": who(), "why": why, "run": run}
@@ -208,7 +211,7 @@ def _check_pin(pointer: dict[str, str], path: Path, events: Sequence[dict[str, A
     """Raise Tampered unless the alias's model is in the registry with the attestation that the alias was set on, and
     `events`, its history, has the move to it."""
     registry = path.parent.parent
-    attestation = _attestation(registry, pointer["sha256"])
+    attestation = evidence_file(registry, pointer["sha256"])
     if not attestation.is_file():
         raise Tampered(
             f"{path}: points to {pointer['sha256']}, but the registry has no such model with an attestation; promote "
@@ -226,5 +229,13 @@ def _check_pin(pointer: dict[str, str], path: Path, events: Sequence[dict[str, A
         )
 
 
-def _attestation(registry: Path, sha256: str) -> Path:
+def is_export_entry(registry: Path, sha256: str) -> bool:
+    """Whether a fingerprint is in a registry as an export alone; the same bytes as a model are the model."""
+    return not (registry / "models" / sha256).exists() and (registry / EXPORTS / sha256 / EXPORT).is_file()
+
+
+def evidence_file(registry: Path, sha256: str) -> Path:
+    """The file that a pointer pins: the attestation of a model, or the record of an export."""
+    if is_export_entry(registry, sha256):
+        return registry / EXPORTS / sha256 / EXPORT
     return registry / "models" / sha256 / ATTESTATION

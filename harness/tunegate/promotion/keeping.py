@@ -10,9 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
-from tunegate.promotion.aliases import SHA256, Move, alias_in, history, move, moving, pointers, target_of, targets
+from tunegate.promotion.aliases import (
+    EXPORTS,
+    SHA256,
+    Move,
+    alias_in,
+    history,
+    is_export_entry,
+    move,
+    moving,
+    pointers,
+    target_of,
+    targets,
+)
 from tunegate.promotion.entry import ATTESTATION, check_entry, read_json
 from tunegate.promotion.evidence import Fingerprint
+from tunegate.promotion.exports import read_record, verify_export
 from tunegate.promotion.policy import policies_of
 from tunegate.promotion.registry import enforce_policies
 
@@ -21,18 +34,32 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An alias, the model that it points to, and its last move; None for a registry that an older Tunegate wrote."""
+    """An alias, the model that it points to, and its last move; None for a registry that an older Tunegate wrote.
+
+    `export_of` is the model that an export was made from, None for a model.
+    """
 
     alias: str
     sha256: str
     moved: Move | None
+    export_of: str | None
 
 
 def listed(registry: Path) -> list[Listed]:
     """The aliases of a registry, by name. Raises Tampered for an alias that no promotion set."""
     _check_there(registry)
     last = {one.alias: one for one in history(registry)}
-    return [Listed(alias, sha256, last.get(alias)) for alias, sha256 in targets(registry).items()]
+    return [
+        Listed(alias, sha256, last.get(alias), source_of(registry, sha256))
+        for alias, sha256 in targets(registry).items()
+    ]
+
+
+def source_of(registry: Path, sha256: str) -> str | None:
+    """The model that an export of a registry was made from; None for a model."""
+    if not is_export_entry(registry, sha256):
+        return None
+    return str(read_record(registry / EXPORTS / sha256)["source"].get("sha256"))
 
 
 def attestation_of(model: str, registry: Path) -> Json:
@@ -40,6 +67,10 @@ def attestation_of(model: str, registry: Path) -> Json:
     _check_there(registry)
     known = [path.stem for path in pointers(registry)]
     if model in known:
+        if (of := source_of(registry, target_of(model, registry))) is not None:
+            raise ConfigError(
+                f"{model}: an export of {of[:12]}…; compare that model, which has the evidence of the gates"
+            )
         return read_json(registry / "models" / target_of(model, registry) / ATTESTATION)
     found = [name for name in models(registry) if len(model) >= 6 and name.startswith(model)]
     if len(found) != 1:
@@ -111,15 +142,24 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
             if not found or (to is not None and len(found) > 1):
                 what = "it has no earlier model" if to is None else f"{len(found)} earlier models begin with {to!r}"
                 raise ConfigError(f"{alias}: {what}; see `tunegate registry history {alias} --registry {registry}`")
-            place = registry / "models" / found[0]
-            if not place.is_dir():
-                raise ConfigError(f"{alias}: its earlier model {found[0][:12]}… is no longer in {registry}")
-            attestation = check_entry(place, fingerprint)
-            enforce_policies(policies_of(registry), place, attestation, place / "model", [alias])
-            move(log, registry, alias, found[0], why=why, run=attestation["run"])
+            run = _checked(registry, found[0], fingerprint, alias)
+            move(log, registry, alias, found[0], why=why, run=run)
     except OSError as error:
         raise CannotJudge(f"{registry}: cannot write to the registry: {error.strerror or error}") from error
     return now, found[0]
+
+
+def _checked(registry: Path, sha256: str, fingerprint: Fingerprint, alias: str) -> str:
+    """Verify a model or an export that an alias will point to; returns the name of its run."""
+    if is_export_entry(registry, sha256):
+        found = verify_export(registry / EXPORTS / sha256, registry, fingerprint, as_alias=alias)
+        return found.source.attestation["run"]
+    place = registry / "models" / sha256
+    if not place.is_dir():
+        raise ConfigError(f"{alias}: its earlier model {sha256[:12]}… is no longer in {registry}")
+    attestation = check_entry(place, fingerprint)
+    enforce_policies(policies_of(registry), place, attestation, place / "model", [alias])
+    return attestation["run"]
 
 
 # --- clearing up ---------------------------------------------------------------------------------------------------
@@ -127,11 +167,14 @@ def rollback(registry: Path, alias: str, fingerprint: Fingerprint, *, to: str | 
 
 def unused(registry: Path, keep_days: float) -> list[Path]:
     """What may be removed: models that no alias points to and that are older than `keep_days`, and drafts of promotions
-    that were killed. Bases are kept, because adapters need them."""
+    that were killed. Exports are kept, and so are the models that they were made from; and bases, because adapters need
+    them."""
     _check_there(registry)
     latest = time.time() - keep_days * 86400
     known = models(registry)
     used = set(targets(registry, known).values())
+    exports = [path for path in (registry / EXPORTS).glob("*") if SHA256.fullmatch(path.name)]
+    used |= {str(read_record(path)["source"].get("sha256")) for path in exports}
     free = [name for name in known if name not in used]
     old = [path for name in free if (path := registry / "models" / name).stat().st_mtime <= latest]
     return [*old, *sorted(registry.glob("*/.*.partial"))]

@@ -136,6 +136,22 @@ def check_rules(policies: Sequence[Policy], run: RunRecord, attempt: AttemptReco
             raise NotPromotable(f"{policy.path}: {'; '.join(broken)}")
 
 
+def check_export_rules(policies: Sequence[Policy], gates: Mapping[str, GateRecord]) -> None:
+    """Raise NotPromotable unless the comparisons of an export, by suite, have what the policies want of a gate.
+
+    Its source is held against all rules, under the aliases of both. Nothing asks an export again, so a policy with
+    `ask` allows none.
+    """
+    for policy in policies:
+        broken = [
+            phrase for name, gate in gates.items() for phrase in _of_draw(policy.rules, gate, f"comparison on {name!r}")
+        ]
+        if policy.rules.ask is not None:
+            broken.append("ask: the weights must be asked again, which is not done for exports; promote the model")
+        if broken:
+            raise NotPromotable(f"{policy.path}: {'; '.join(broken)}")
+
+
 def to_ask(policies: Sequence[Policy]) -> int:
     """How many cases the policies want asked again."""
     return max((policy.rules.ask or 0 for policy in policies), default=0)
@@ -175,15 +191,18 @@ def broken_rules(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, ali
 
 
 def _of_gate(policy: PolicySpec, run: RunRecord, attempt: AttemptRecord, name: str) -> Iterator[str]:
-    gate = attempt.gates[name]
-    if policy.draw is not None and gate.drawn < policy.draw:
-        yield f"gate {name!r} drew {gate.drawn} cases, {policy.draw} are needed"
+    yield from _of_draw(policy, attempt.gates[name], f"gate {name!r}")
     if policy.risk is not None:
         yield from _of_risk(policy.risk, run, attempt, name)
+
+
+def _of_draw(policy: PolicySpec, gate: GateRecord, named: str) -> Iterator[str]:
+    if policy.draw is not None and gate.drawn < policy.draw:
+        yield f"{named} drew {gate.drawn} cases, {policy.draw} are needed"
     if policy.judges is not None:
         for check, facts in gate.registered.admissions.items():
             if facts.get("judge_sha256") not in policy.judges:
-                yield f"gate {name!r}: the judge of {check!r} ({str(facts.get('judge_sha256'))[:12]}…) may not decide"
+                yield f"{named}: the judge of {check!r} ({str(facts.get('judge_sha256'))[:12]}…) may not decide"
 
 
 def _of_risk(risk: LargestRiskSpec, run: RunRecord, attempt: AttemptRecord, name: str) -> Iterator[str]:

@@ -6,6 +6,7 @@
         models/<sha256>/events.jsonl       the record of the run, so that anyone can verify it
         models/<sha256>/asked.json         some recorded cases, asked again at the promotion (`gates/ask_again.py`)
         models/<sha256>/*.sigstore.json    the signed statements, if it was signed (`signing.py`)
+        exports/<sha256>/                  exports of promoted models (`exports.py`)
         bases/<sha256>/                    the base of a promoted adapter, if the run trained it
         aliases/                           where each alias points, and the history of its moves (`aliases.py`)
         policy.yaml                        what the registry requires of a promotion, if you wrote one (`policy.py`)
@@ -29,6 +30,7 @@ from tunegate.promotion.aliases import (
     SHA256,
     alias_in,
     aliases_of,
+    is_export_entry,
     move,
     moving,
     pointer_file,
@@ -194,6 +196,8 @@ def verify(
         raise ConfigError(f"{model}: both an alias in {registry} and a folder here; write ./{model} for the folder")
     if alias:
         sha256 = target_of(alias, registry)
+        if is_export_entry(registry, sha256):
+            raise ConfigError(f"{alias}: an alias of an export in {registry}; `tunegate verify {alias}` verifies it")
         folder = registry / "models" / sha256 / "model"
     else:
         folder = _model_folder(model, registry)

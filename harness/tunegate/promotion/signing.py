@@ -45,7 +45,11 @@ def sign_entry(entry: Path, attestation: Mapping[str, Any], key: PrivateKey) -> 
     Statements that this key signed remain as they are. Raises ConfigError if another key signed them, Tampered if they
     say something else, OSError if they cannot be written.
     """
-    expected = _statements(entry, attestation, entry / "model")
+    return sign_files(entry, _statements(entry, attestation, entry / "model"), key)
+
+
+def sign_files(entry: Path, expected: Mapping[str, dict[str, Any]], key: PrivateKey) -> bool:
+    """Sign statements of an entry, by file name; see `sign_entry`."""
     missing = {name: statement for name, statement in expected.items() if not (entry / name).exists()}
     for name, statement in expected.items():
         if name not in missing:
@@ -78,10 +82,15 @@ def check_signatures(
 
     Raises NotPromotable if the entry is not signed, Tampered if a signature is bad, or is for other content.
     """
+    return check_files(entry, _statements(entry, attestation, model) if is_signed(entry) else {}, keys)
+
+
+def check_files(entry: Path, statements: Mapping[str, dict[str, Any]], keys: Sequence[PublicKey]) -> tuple[str, ...]:
+    """Verify signed statements of an entry, by file name; see `check_signatures`."""
     if not is_signed(entry):
         raise NotPromotable(f"{entry}: this promotion is not signed; to sign it: tunegate promote RUN --sign KEY")
     hints: list[str] = []
-    for name, expected in _statements(entry, attestation, model).items():
+    for name, expected in statements.items():
         path = entry / name
         if not path.exists():
             raise Tampered(f"{entry}: {name} is missing; to sign again: tunegate promote RUN --sign KEY")

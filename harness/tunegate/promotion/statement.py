@@ -20,7 +20,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.promotion.subjects import Subject
 from tunegate.record.event_log import EVENTS
 from tunegate.record.lucky_gate import lucky_pass_alone, unknown_luck
-from tunegate.record.record import RunRecord, StageRecord
+from tunegate.record.record import GateRecord, RunRecord, StageRecord
 from tunegate.stats.luck import LuckyPass
 from tunegate.verdicts.terms import PAIRED
 
@@ -89,6 +89,42 @@ def svr_statement(run: RunRecord, attestation: Json, subjects: Sequence[Subject]
     return _statement(subjects, SVR, {"verifier": verifier, "timeCreated": time, "properties": properties})
 
 
+def export_statement(
+    export: Json, gates: Mapping[str, GateRecord], subjects: Sequence[Subject], evidence: Mapping[str, str]
+) -> dict[str, Any]:
+    """That an export is as good as its source: a test-result statement about the exported bytes.
+
+    `export` is the record of the export, `gates` its comparisons by suite, all of which passed, and `evidence` the
+    SHA-256 of each file of evidence, by name.
+    """
+    figures = {
+        "format": FORMAT,
+        "harness": {"name": "tunegate"},
+        "assuranceLevel": "self_attested",
+        "subjectProfile": "public-model",
+        "model": {**subjects[0], "annotations": _fingerprint(export["sha256"])},
+        "exportOf": {"annotations": _fingerprint(export["source"]["sha256"])},
+        "evidence": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in evidence.items()],
+        "evaluations": [
+            {
+                "test": name,
+                "required": True,
+                "suite": {"name": name, "version": gate.suite_sha256},
+                "claims": [_drop_claim(gate.registered.max_drop, passed=gate.verdict is Verdict.PASS)],
+                "sampleSize": gate.asked,
+                "verdict": gate.verdict,
+                "passedCases": gate.passed,
+                "interval": list(gate.interval),
+            }
+            for name, gate in gates.items()
+        ],
+    }
+    suites = [_descriptor("suite", name, str(gate.suite_sha256)) for name, gate in gates.items()]
+    tests = {"passedTests": [*gates], "warnedTests": [], "failedTests": []}
+    predicate = {"result": "PASSED", "configuration": suites, **tests, EXTENSION: figures}
+    return _statement(subjects, TEST_RESULT, predicate)
+
+
 def _statement(subjects: Sequence[Subject], kind: str, predicate: dict[str, Any]) -> dict[str, Any]:
     return {"_type": STATEMENT_TYPE, "subject": [*subjects], "predicateType": kind, "predicate": predicate}
 
@@ -99,10 +135,11 @@ def configuration(run: RunRecord, attestation: Json) -> list[dict[str, Any]]:
     registered = attestation.get("pipeline_sha256")
     pipeline = [("pipeline", run.name, registered)] if registered else []
     found = pipeline + [("suite", name, suite["sha256"]) for name, suite in suites.items()]
-    return [
-        {"name": f"{kind}/{name}", "digest": {"sha256": sha256}, "annotations": {"digestOf": DIGEST_OF[kind]}}
-        for kind, name, sha256 in found
-    ]
+    return [_descriptor(kind, name, sha256) for kind, name, sha256 in found]
+
+
+def _descriptor(kind: str, name: str, sha256: str) -> dict[str, Any]:
+    return {"name": f"{kind}/{name}", "digest": {"sha256": sha256}, "annotations": {"digestOf": DIGEST_OF[kind]}}
 
 
 def _tests(attestation: Json) -> dict[str, list[str]]:
@@ -225,8 +262,13 @@ def _claim(gate: Json) -> dict[str, Any]:
         enough = passed or gate["passed"] >= gate["accept"]
         return {"metric": "passed_cases", "comparator": ">=", "threshold": str(gate["accept"]), "passed": enough}
     kept: Json | None = terms.get("kept")
-    metric, limit = ("net_loss_cases", kept["net_loss"]) if kept else ("drop_percentage_points", terms["max_drop"])
-    return {"metric": metric, "comparator": "<=", "threshold": f"{limit:g}", "passed": passed}
+    if kept:
+        return {"metric": "net_loss_cases", "comparator": "<=", "threshold": f"{kept['net_loss']:g}", "passed": passed}
+    return _drop_claim(terms["max_drop"], passed=passed)
+
+
+def _drop_claim(max_drop: float | None, *, passed: bool) -> dict[str, Any]:
+    return {"metric": "drop_percentage_points", "comparator": "<=", "threshold": f"{max_drop:g}", "passed": passed}
 
 
 def _risk(luck: LuckyPass | str | None) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from tunegate.models.hf import HFModel
 from tunegate.models.model import Model
 from tunegate.models.open_model import LocalModel
 from tunegate.progress import Progress
-from tunegate.promotion.exports import EXPORT, FORMAT, GATES, cannot_fail
+from tunegate.promotion.aliases import EXPORT
+from tunegate.promotion.exports import FORMAT, GATES, cannot_fail
 from tunegate.suites.suite import Suite
 from tunegate.whole_files import write_whole
 
