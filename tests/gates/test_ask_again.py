@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,8 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, load, open_model, t
 from tests.support.record_edits import VALUES
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.command_line import build_parser
+from tunegate.commands.promote import verify as verify_command
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.gates.ask_again import AskedAgain, asker, check_asked, drawn_again
 from tunegate.models.fingerprint import fingerprint
@@ -27,6 +30,7 @@ from tunegate.promotion.registry import Ask, Promotion, promote, verify
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import NotPromotable
 from tunegate.training.trainer import TrainJob, TrainResult
+from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]
 LARGE = PIPELINE.partition("promote:")[0].replace("draw: 5, accept: 4", "draw: 30, accept: 25")
@@ -334,6 +338,18 @@ def other_weights(job: TrainJob) -> TrainResult:
     return TrainResult(log=[{"step": 1, "loss": 1.0}], summary={"rows": 8, "rows_dropped": 0})
 
 
+def checks_built(*words: str) -> int:
+    """How many checks `tunegate verify` builds: as many as its suites have, each time that it reads the pipeline."""
+    built: list[Any] = []
+
+    def building(spec: Any, *rest: Any, **named: Any) -> Any:
+        built.append(spec)
+        return build_check(spec, *rest, **named)
+
+    assert verify_command(build_parser().parse_args(["verify", *words]), building) == 0
+    return len(built)
+
+
 @pytest.mark.slow
 def test_real_weights_are_asked_from_the_command_line(tmp_path: Path, capsys: Capture) -> None:
     path = with_real_weights(tmp_path)
@@ -345,6 +361,8 @@ def test_real_weights_are_asked_from_the_command_line(tmp_path: Path, capsys: Ca
     folder, registry = str(path.parent / "run"), str(path.parent / "registry")
     assert main(["verify", folder, "--ask", "20"]) == 0
     assert "20 recorded cases asked again: 20 agree, 0 passed on record and miss now" in capsys.readouterr().out
+    assert checks_built(folder, "--ask", "20") == checks_built(folder), "the pipeline is read once"
+    capsys.readouterr()
     assert main(["promote", folder, "--to", "production", "--ask", "8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["asked"]["agreed"] == 8
     assert main(["verify", "production", "--registry", registry, "--ask", "10", "--json"]) == 0

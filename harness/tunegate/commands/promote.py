@@ -18,7 +18,7 @@ from tunegate.commands import console
 from tunegate.commands.keygen import signer_of
 from tunegate.commands.promotion_words import print_promotion, promotion_as_json
 from tunegate.commands.report import write_reports
-from tunegate.commands.verify_run import asker_of, ledger_of_pipeline, open_stored, pipeline_of, verify_run
+from tunegate.commands.verify_run import ledger_of_pipeline, open_stored, pipeline_of, suites_of, verify_run
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask_again import AskedAgain, asker, check_agreement
 from tunegate.gates.gate_run import read_result
@@ -37,6 +37,7 @@ from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import AttemptRecord, RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.stats.asked_again import FEWEST_ASKED
+from tunegate.suites.suite import Suite
 from tunegate.training.pipeline_run import promote_and_record
 
 NOT_SIGNED = (
@@ -165,7 +166,7 @@ def show_model(options: Namespace, build_check: CheckBuilder | None, out: Path |
         asked = None
         if build_check is not None and (n := asked_number(options)):
             run = read_run(promotion.folder)
-            asked = _ask(run, check_gates(run), promotion.folder / "model", n, build_check)
+            asked = _ask(run, check_gates(run), promotion.folder / "model", n, suites_of(run, build_check))
     if evidence.source is not None:
         kept = evidence.kept or Path("none; --out keeps the verified bytes")
         promotion = replace(promotion, alias=evidence.source, aliases=(options.model,), folder=kept)
@@ -175,17 +176,17 @@ def show_model(options: Namespace, build_check: CheckBuilder | None, out: Path |
     return exit_code(Verdict.PASS, promotion.attestation["waivers"], allowed=options.allow_waived)
 
 
-def _ask(run: RunRecord, attempt: AttemptRecord, model: Path, n: int, build_check: CheckBuilder) -> AskedAgain:
+def _ask(run: RunRecord, attempt: AttemptRecord, model: Path, n: int, suites: Mapping[str, Suite]) -> AskedAgain:
     """Ask the weights in a folder again; raises Tampered if they do not give the answers on record."""
     with console.Bar() as bar:
-        asked = asker_of(run, build_check, bar.update)(run, attempt, model, n)
+        asked = asker(suites, open_stored, bar.update)(run, attempt, model, n)
     check_agreement(asked, run.folder)
     return asked
 
 
 def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace) -> int:
     """Verify the record of a run or a gate; the exit code is that of its verdict."""
-    verified = verify_run(record, build_check)
+    verified, pipeline = verify_run(record, build_check)
     if verified.missing:
         raise CannotJudge(verified.missing)
     n, asked = asked_number(options), None
@@ -193,7 +194,7 @@ def _verify_run(record: RunRecord, build_check: CheckBuilder, options: Namespace
         verdict, reason = record.verdict or Verdict.INVALID, record.reason or "the run is not decided"
         if verdict is Verdict.PASS:
             attempt, model = check_promotable(record, fingerprint, None)
-            asked = _ask(record, attempt, model, n, build_check) if n else None
+            asked = _ask(record, attempt, model, n, pipeline.suites) if n and pipeline else None
     else:
         deciding = read_result(record.folder, record.start["name"]).deciding
         verdict, reason = deciding.verdict, deciding.reason

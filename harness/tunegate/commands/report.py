@@ -35,7 +35,7 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
         raise ConfigError("--embed: has no effect on the record of a gate, which has no training rows; leave it out")
     with reading(folder):
         if options.recheck:
-            print(f"rechecked: {console.printable(verify_run(record, build_check).in_words)}", file=sys.stderr)
+            print(f"rechecked: {console.printable(verify_run(record, build_check)[0].in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         exported = export(record, options.to)
         write_reports(record, html, junit, markdown, people, by_meaning if options.embed else None)

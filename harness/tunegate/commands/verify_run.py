@@ -11,7 +11,6 @@ from tunegate.checks.check import CheckBuilder
 from tunegate.commands.ledger import ledger_to_read
 from tunegate.elsewhere.made_suite import made_again
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.gates.ask_again import asker
 from tunegate.gates.judge_again import compare_answers, judge_again
 from tunegate.gates.stored_answers import stored_answers
 from tunegate.ledger.ledger import Ledger
@@ -19,8 +18,6 @@ from tunegate.models.model import Model, StoredResponses
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.pipeline.record_check import check_record
-from tunegate.progress import Progress
-from tunegate.promotion.registry import Ask
 from tunegate.record.read_run import reading
 from tunegate.record.recheck import recheck_all
 from tunegate.record.record import RunRecord
@@ -51,9 +48,10 @@ class Verified:
         return f"{decided}; {self.answers} answers judged again{but}"
 
 
-def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
+def verify_run(record: RunRecord, build_check: CheckBuilder) -> tuple[Verified, Pipeline | None]:
     """Decide every gate again, and judge every answer again if the files still exist.
 
+    Also returns the pipeline that the record was compared with, if it has one and its files still exist.
     Raises Tampered if the record contradicts itself, the files or the answers; CannotJudge if it has nothing to verify.
     """
     if "pipeline" not in record.start and not record.gates:
@@ -64,9 +62,19 @@ def verify_run(record: RunRecord, build_check: CheckBuilder) -> Verified:
         try:
             pipeline = pipeline_of(record, build_check)
         except ConfigError as error:
-            return Verified(decided, 0, missing=str(error))
-        with reading(record.folder):
-            return Verified(decided, answers, check_record(record, pipeline, ledger_of_pipeline(pipeline)))
+            return Verified(decided, 0, missing=str(error)), None
+        return Verified(decided, answers, _compared(record, pipeline)), pipeline
+    return _verify_gates(record, build_check, decided, answers), None
+
+
+def _compared(record: RunRecord, pipeline: Pipeline) -> tuple[str, ...]:
+    """Compare a record with its pipeline; returns what had to be believed."""
+    with reading(record.folder):
+        return check_record(record, pipeline, ledger_of_pipeline(pipeline))
+
+
+def _verify_gates(record: RunRecord, build_check: CheckBuilder, decided: int, answers: int) -> Verified:
+    """Judge the answers of gates without a pipeline again."""
     believed: dict[str, None] = {}
     loaded: dict[Path, tuple[Suite, StoredResponses | None]] = {}  # a gate and its confirming draw have the same suite
     for gate in record.all_gates():
@@ -102,8 +110,8 @@ def _suite_of(path: Path, facts: Mapping[str, Any], build_check: CheckBuilder) -
     return suite, stored
 
 
-def asker_of(record: RunRecord, build_check: CheckBuilder, progress: Progress) -> Ask:
-    """Asks weights again by the pipeline of their record, read again from its file.
+def suites_of(record: RunRecord, build_check: CheckBuilder) -> Mapping[str, Suite]:
+    """The suites to ask weights again with: those of the pipeline of a record, read again from its file and compared.
 
     Raises CannotJudge if the files are gone or not allowed, Tampered if the record does not follow from them.
     """
@@ -111,9 +119,8 @@ def asker_of(record: RunRecord, build_check: CheckBuilder, progress: Progress) -
         pipeline = pipeline_of(record, build_check)
     except ConfigError as error:
         raise CannotJudge(f"the weights cannot be asked again: {error}") from error
-    with reading(record.folder):
-        check_record(record, pipeline, ledger_of_pipeline(pipeline))
-    return asker(pipeline.suites, open_stored, progress)
+    _compared(record, pipeline)
+    return pipeline.suites
 
 
 def open_stored(folder: Path, dtype: str | None) -> Model:

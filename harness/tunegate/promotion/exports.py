@@ -211,7 +211,7 @@ def _check_source(
 def _check_policies(
     policies: Sequence[Policy], source: Promotion, gates: Mapping[str, GateRecord], aliases: Sequence[str | None]
 ) -> None:
-    """Hold an export against the policies: its source under each alias of the export, and its own comparisons."""
+    """Check the rules: for the source, under each alias of the export, and for the comparisons of the export."""
     if not policies:
         return
     run = read_run(source.folder)

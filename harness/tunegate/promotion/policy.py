@@ -139,8 +139,8 @@ def check_rules(policies: Sequence[Policy], run: RunRecord, attempt: AttemptReco
 def check_export_rules(policies: Sequence[Policy], gates: Mapping[str, GateRecord]) -> None:
     """Raise NotPromotable unless the comparisons of an export, by suite, have what the policies want of a gate.
 
-    Its source is held against all rules, under the aliases of both. Nothing asks an export again, so a policy with
-    `ask` allows none.
+    Its source must keep all rules, under the aliases of both. Nothing asks an export again, so a policy with `ask`
+    allows none.
     """
     for policy in policies:
         broken = [
