@@ -22,12 +22,14 @@ from tunegate.commands.generate import _settings
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import CannotJudge
+from tunegate.gates.diversity import Pair, measure
 from tunegate.generation.choose import Filters
 from tunegate.generation.diversity import diversity
 from tunegate.generation.generate import Request, card_path, generate
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
+from tunegate.verdicts.diversity import DiversityRule
 
 pytest.importorskip("openai")
 pytest.importorskip("datasketch")
@@ -334,6 +336,13 @@ def test_chats_stay_chats_and_load_as_training_data(here: Path) -> None:
 def test_measures_of_diversity(texts: list[str], distinct_2: float, different: float, near: float) -> None:
     found = diversity(texts)
     assert (found["distinct_2"], found["different"], found["near_duplicates"]) == (distinct_2, different, near)
+
+
+def test_a_data_card_counts_near_duplicates_as_a_gate_does() -> None:
+    frame = "It is caused by a mutation in the gene {} and is inherited in an autosomal {} manner by the children"
+    texts = [frame.format(gene, way) for gene in ("FBN1", "CFTR", "PAX6") for way in ("dominant", "recessive")]
+    [figure] = measure(DiversityRule(measures=("near_duplicates",)), [Pair(text, "x", text) for text in texts])
+    assert diversity(texts)["near_duplicates"] == round(1 - figure.answers, 4)
 
 
 def test_diversity_of_nothing_is_no_number() -> None:

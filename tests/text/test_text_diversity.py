@@ -78,6 +78,28 @@ def test_near_duplicates(texts: list[str], share: float) -> None:
     assert not_repeated(texts)(range(len(texts))) == pytest.approx(share)
 
 
+SENTENCES = st.lists(st.sampled_from("abc"), min_size=6, max_size=16).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(SENTENCES, min_size=1, max_size=8), st.data())
+def test_near_duplicates_are_those_of_the_definition(texts: list[str], data: st.DataObject) -> None:
+    """Every pair compared by hand: the same form, or 70 % of the three-word runs, from eight words on."""
+    words = [text.split() for text in texts]
+    edited = data.draw(st.lists(st.sampled_from(range(len(words))), max_size=4))
+    words += [[*words[at][:5], "x", *words[at][6:]] for at in edited]
+    texts = [" ".join(one) for one in words]
+    runs = [{tuple(one[at : at + 3]) for at in range(len(one) - 2)} for one in words]
+
+    def alike(a: int, b: int) -> bool:
+        long = min(len(words[a]), len(words[b])) >= 8
+        return words[a] == words[b] or (long and len(runs[a] & runs[b]) >= 0.7 * len(runs[a] | runs[b]))
+
+    chosen = data.draw(st.lists(st.sampled_from(range(len(texts))), min_size=1, unique=True))
+    new = [at for at in chosen if not any(alike(at, earlier) for earlier in chosen if earlier < at)]
+    assert not_repeated(texts)(chosen) == len(new) / len(chosen)
+
+
 def test_a_template_is_a_common_beginning_or_end() -> None:
     texts = ["The answer is A.", "The answer is B, I do think.", "It must be C, I do think.", "Nobody knows what D is."]
     assert no_template(texts)(range(4)) == 0.25  # only the last shares neither

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunegate.data.near_duplicates import near_repeats
-from tunegate.data.training_data import Example
-from tunegate.text.diversity import distinct
+from tunegate.text.diversity import distinct, not_repeated
 from tunegate.text.normal_form import normalised
 
 
@@ -15,7 +13,7 @@ def diversity(texts: Sequence[str]) -> dict[str, float | int]:
 
     distinct_1, distinct_2: different words, and pairs of words, as a share of all (Li et al. 2016, "A Diversity-
     Promoting Objective Function"); longer texts have lower values. different: different texts in their normal form, as
-    a share of all. near_duplicates: the share of texts that nearly repeat an earlier one. Raises MissingExtra.
+    a share of all. near_duplicates: the share of texts that nearly repeat an earlier one, as in a gate on diversity.
 
     >>> diversity(["a b", "a c"])["distinct_1"]
     0.75
@@ -23,11 +21,10 @@ def diversity(texts: Sequence[str]) -> dict[str, float | int]:
     if not texts:
         return {"texts": 0}
     words, every = [normalised(text).split() for text in texts], range(len(texts))
-    examples = [Example(number, None, {"completion": text}) for number, text in enumerate(texts)]
     return {
         "texts": len(texts),
         "distinct_1": round(distinct(words, 1)(every), 4),
         "distinct_2": round(distinct(words, 2)(every), 4),
         "different": round(len(set(map(tuple, words))) / len(texts), 4),
-        "near_duplicates": round(len(near_repeats(examples)) / len(texts), 4),
+        "near_duplicates": round(1.0 - not_repeated(texts)(every), 4),
     }

@@ -124,23 +124,45 @@ def not_repeated(texts: Sequence[str]) -> Figure:
     Near-duplicates have the same normal form, or share 70 % of their three-word runs; texts of fewer than eight words
     must be the same.
     """
-    forms = [normalised(text) for text in texts]
-    shingles = [runs(form.split(), SHINGLE) if length_in_words(form) >= SHORTEST_RUN else None for form in forms]
-    sharing: dict[str, list[int]] = defaultdict(list)
-    twins: list[set[int]] = []
-    for at, form in enumerate(forms):
-        common = Counter(other for run in shingles[at] or () for other in sharing[run])
-        size = len(shingles[at] or ())
-        twins.append({o for o, n in common.items() if n >= NEARLY_THE_SAME * (size + len(shingles[o] or ()) - n)})
-        for run in shingles[at] or ():
-            sharing[run].append(at)
-        twins[at].update(other for other in range(at) if forms[other] == form)
+    numbers: dict[str, int] = {}
+    form_of = [numbers.setdefault(normalised(text), len(numbers)) for text in texts]
+    alike = _nearly_the_same([set(runs(f.split(), SHINGLE)) if _is_long(f) else set() for f in numbers])
 
     def figure(chosen: Sequence[int]) -> float:
-        seen = set(chosen)
-        return sum(twins[at].isdisjoint(seen) for at in chosen) / len(chosen)
+        seen: set[int] = set()
+        new = 0
+        for form in (form_of[at] for at in sorted(chosen)):
+            new += form not in seen and alike[form].isdisjoint(seen)
+            seen.add(form)
+        return new / len(chosen)
 
     return figure
+
+
+def _is_long(form: str) -> bool:
+    """Whether a text has enough words to be compared by its runs of words; a shorter one must be the same."""
+    return length_in_words(form) >= SHORTEST_RUN
+
+
+def _nearly_the_same(sets: Sequence[set[str]]) -> list[set[int]]:
+    """For each set the others with which it shares `NEARLY_THE_SAME` of their union (Jaccard).
+
+    Two such sets share one of their rarest members, so only sets that do are compared: what a template puts into many
+    texts costs nothing (prefix filtering; Chaudhuri et al. 2006, "A Primitive Operator for Similarity Joins").
+    """
+    texts = Counter(chain.from_iterable(sets))
+    sharing: dict[str, list[int]] = defaultdict(list)
+    alike: list[set[int]] = [set() for _ in sets]
+    for at, one in enumerate(sets):
+        enough = math.ceil(NEARLY_THE_SAME * len(one) - 1e-9)
+        rarest = sorted(one, key=lambda run: (texts[run], run))[: len(one) - enough + 1] if one else []
+        for other in {other for run in rarest for other in sharing[run]}:
+            if len(one & sets[other]) >= NEARLY_THE_SAME * len(one | sets[other]):
+                alike[at].add(other)
+                alike[other].add(at)
+        for run in rarest:
+            sharing[run].append(at)
+    return alike
 
 
 def no_template(texts: Sequence[str]) -> Figure:
