@@ -26,25 +26,39 @@ from tunegate.verdicts.in_common import in_common
 from tunegate_reports import write_html
 
 SEARCHES, PERMUTATIONS, LEVEL = 100, 60, 0.02
+AT_RANDOM = 3000
+"""Searches in misses at random: enough for an interval of about one percentage point."""
 
 
 def main() -> None:
     for name, search in (("rules of two features", _rule_p), ("tree of two levels", _tree_p)):
-        began = time.perf_counter()
+        began = time.process_time()
         found, false = (sum(search(*make(seed), seed) <= LEVEL for seed in range(SEARCHES)) for make in (planted, null))
-        took = (time.perf_counter() - began) / (2 * SEARCHES)
-        print(
-            f"{name}: {found} of {SEARCHES} planted pairs found, {false} of {SEARCHES} false rules, {took:.3f} s each"
-        )
+        took = (time.process_time() - began) / (2 * SEARCHES)
+        shown = f"{found} of {SEARCHES} planted pairs found, {false} of {SEARCHES} false rules"
+        print(f"{name}: {shown}, {took:.3f} s of processor time each")
+    false = sum(_rule_p(*null(seed), seed) <= LEVEL for seed in range(AT_RANDOM))
+    print(f"50 features, misses at random: {_share(false, AT_RANDOM)} searches report a rule at the level {LEVEL}")
     false = sum(in_common(at_random(seed, misses=6 + seed % 20)) is not None for seed in range(1000))
-    low, high = stats.binomtest(false, 1000).proportion_ci(method="exact")
-    print(f"questions of the demo, misses at random: {false} of 1000 draws tell a rule ({low:.2%} to {high:.2%})")
+    print(f"questions of the demo, misses at random: {_share(false, 1000)} draws tell a rule")
+    times()
+
+
+def times() -> None:
+    """The time of one search by the number of cases; of the processor, because the machine may have other work."""
     for cases in (100, 1000, 10_000):
         every = [replace(one, case_id=f"{one.case_id}/{n // len(bank())}") for n, one in _repeated(cases)]
         for what, missed in (("planted", _prevalence(every)), ("at random", _some(cases))):
-            began = time.perf_counter()
-            in_common(missing(every, missed))
-            print(f"{cases} cases, misses {what}: {time.perf_counter() - began:.2f} s")
+            began = time.process_time()
+            rule = in_common(missing(every, missed))
+            took, told = time.process_time() - began, "no rule" if rule is None else "a rule"
+            print(f"{cases} cases, misses {what}: {took:.2f} s of processor time, {told}")
+
+
+def _share(found: int, of: int) -> str:
+    """`64 of 3000 (95 %: 1.64% to 2.72%)`"""
+    low, high = stats.binomtest(found, of).proportion_ci(method="exact")
+    return f"{found} of {of} (95 %: {low:.2%} to {high:.2%})"
 
 
 def _repeated(cases: int) -> list[tuple[int, Any]]:
