@@ -132,11 +132,11 @@ class Variants:
         lineage = others.lineage_of(model.sha256) if model.sha256 else model.name
         return Book("", self.ledger, lineage).attempts_before(draft, others)
 
-    def _gate(self, name: str, folder: Path) -> str:
+    def _gate(self, model: str, folder: Path) -> str:
         """Gate the variant of this name on the cases of the choice; returns why there is no verdict."""
         request = GateRequest(self.suite, self.plan, self.options.seed, self.model, together=self.together)
         try:
-            self._deciding(name, folder, request)
+            self._deciding(model, folder, request)
         except TunegateError as error:
             return str(error)
         return ""

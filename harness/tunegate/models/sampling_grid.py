@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from tunegate.models.model import GenerationSettings
@@ -33,20 +34,25 @@ class Setting:
     @property
     def label(self) -> str:
         """`temperature 0.8, top_p 0.9`"""
-        return ", ".join(f"{name} {value:g}" for name, value in self.swept.items())
+        return ", ".join(f"{name} {in_short(value)}" for name, value in self.swept.items())
 
     @property
     def short(self) -> str:
         """The values alone, for a chart: `0.8, 0.9`."""
-        return ", ".join(f"{value:g}" for value in self.swept.values())
+        return ", ".join(map(in_short, self.swept.values()))
 
     @property
     def as_generate(self) -> str:
         """The settings of sampling as a suite file has them: `generate: {temperature: 0.8, top_p: 0.9}`."""
         default = GenerationSettings()
         values = {name: getattr(self.settings, name) for name in OF_SAMPLING}
-        told = [f"{n}: {v:g}" for n, v in values.items() if v != getattr(default, n) or n == "temperature"]
+        told = [f"{n}: {in_short(v)}" for n, v in values.items() if v != getattr(default, n) or n == "temperature"]
         return f"generate: {{{', '.join(told)}}}"
+
+
+def in_short(value: float) -> str:
+    """`0.8`; `1` for 1.0."""
+    return str(value).removesuffix(".0")
 
 
 def settings_of(sweep: Sweep, own: GenerationSettings) -> tuple[Setting, ...]:
@@ -60,7 +66,9 @@ def settings_of(sweep: Sweep, own: GenerationSettings) -> tuple[Setting, ...]:
     """
     for name, values in sweep.items():
         if len(set(values)) < len(values):
-            raise ValueError(f"{name}: expected different values, got {', '.join(f'{one:g}' for one in values)}")
+            raise ValueError(f"{name}: expected different values, got {', '.join(map(in_short, values))}")
+    if (number := prod(map(len, sweep.values()))) > MOST**2:
+        raise ValueError(_not_so_many(number))
     found: dict[str, Setting] = {}
     for values in product(*sweep.values()):
         one = _setting(dict(zip(sweep, values, strict=True)), own)
@@ -74,8 +82,12 @@ def settings_of(sweep: Sweep, own: GenerationSettings) -> tuple[Setting, ...]:
             "`samples` from `generate`"
         )
     if not 2 <= len(found) <= MOST:
-        raise ValueError(f"expected 2 to {MOST} settings, got {len(found)}; each setting is asked a whole draw")
+        raise ValueError(_not_so_many(len(found)))
     return tuple(found.values())
+
+
+def _not_so_many(number: int) -> str:
+    return f"expected 2 to {MOST} settings, got {number}; each setting is asked a whole draw"
 
 
 def _setting(values: Mapping[str, float], own: GenerationSettings) -> Setting:
@@ -85,6 +97,4 @@ def _setting(values: Mapping[str, float], own: GenerationSettings) -> Setting:
         settings = replace(settings, **{name: getattr(default, name) for name in SAMPLING_ONLY})
         values = {name: value for name, value in values.items() if name not in SAMPLING_ONLY}
     changed = {name: getattr(settings, name) for name in OF_SAMPLING}
-    return Setting(
-        values, settings, {name: value for name, value in changed.items() if value != getattr(own, name)}
-    )
+    return Setting(values, settings, {name: value for name, value in changed.items() if value != getattr(own, name)})
