@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from tunegate.stats.paired import Interval
 from tunegate_reports.markup import Markup, join, tag
@@ -34,18 +35,20 @@ class Point:
 
 def scatter(points: Sequence[Point], accept: float, diversity: str) -> Markup:
     """The points, with a line at the share of cases that must pass; `diversity` names the axis to the right."""
-    x = _Axis.around([end for one in points for end in one.diversities], LEFT, RIGHT)
-    y = _Axis.around([accept, *(end for one in points for end in one.rates)], FLOOR, TOP, least=0.0, most=1.0)
+    ends = [end for one in points for end in one.diversities]
+    x = _Axis.around(ends, LEFT, RIGHT, most=1.0 if max(ends) <= 1 else inf)
+    y = _Axis.around([accept, *(end for one in points for end in one.rates)], FLOOR, TOP, most=1.0)
     places = [(x.at(one.diversity), y.at(one.rate)) for one in points]
-    told = "; ".join(one.told for one in points)
+    told, needed = "; ".join(one.told for one in points), f"{accept:.0%} needed"
+    line: Box = (RIGHT - LETTER * len(needed), y.at(accept) - LINE - 5, RIGHT, y.at(accept))
     return tag(
         "svg",
         *(_tick(f"{value:.0%}", LEFT, y.at(value), flat=True) for value in y.ticks),
         *(_tick(f"{value:.2f}", x.at(value), FLOOR, flat=False) for value in x.ticks),
         tag("line", x1=LEFT, y1=y.at(accept), x2=RIGHT, y2=y.at(accept), class_="accept-line"),
-        tag("text", f"{accept:.0%} needed", x=LEFT + 4, y=y.at(accept) - 4, class_="accept-label"),
+        tag("text", needed, x=RIGHT, y=y.at(accept) - 5, class_="accept-label", text_anchor="end"),
         *(_point(one, x, y) for one in points),
-        *(_label(one.label, box) for one, box in zip(points, _boxes(points, places), strict=True)),
+        *(_label(one.label, box) for one, box in zip(points, _boxes(points, places, line), strict=True)),
         tag("text", "cases passed", x=4.0, y=12.0),
         tag("text", f"diversity: {diversity}", x=RIGHT, y=HEIGHT - 8, text_anchor="end"),
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
@@ -63,13 +66,11 @@ class _Axis:
     end: float
 
     @classmethod
-    def around(
-        cls, values: Sequence[float], start: float, end: float, least: float = 0.0, most: float = float("inf")
-    ) -> _Axis:
+    def around(cls, values: Sequence[float], start: float, end: float, most: float = inf) -> _Axis:
         """An axis that shows all values, with a margin that stops at the least and the greatest possible value."""
         low, high = min(values), max(values)
         margin = max(0.06 * (high - low), 0.01)
-        return cls(max(least, low - margin), min(most, high + margin), start, end)
+        return cls(max(0.0, low - margin), min(most, high + margin), start, end)
 
     def at(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -102,9 +103,9 @@ def _point(one: Point, x: _Axis, y: _Axis) -> Markup:
 # --- labels --------------------------------------------------------------------------------------------------------
 
 
-def _boxes(points: Sequence[Point], places: Sequence[tuple[float, float]]) -> list[Box]:
+def _boxes(points: Sequence[Point], places: Sequence[tuple[float, float]], line: Box) -> list[Box]:
     """A box for each label, beside its point, where it covers the least of other labels and of points."""
-    taken: list[Box] = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places]
+    taken: list[Box] = [line, *((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places)]
     boxes: list[Box] = []
     for one, (x, y) in zip(points, places, strict=True):
         width = LETTER * len(one.label)
