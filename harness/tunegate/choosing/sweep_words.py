@@ -8,13 +8,24 @@ from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import Ranked
 from tunegate.choosing.bake_off_words import corrected_words
 from tunegate.choosing.prompts_words import counted, prompt_cells
-from tunegate.choosing.sweep import Figure, SweepResult
+from tunegate.choosing.sweep import Answers, Figure, SweepResult
 
 
 def head(result: SweepResult) -> tuple[str, ...]:
-    """The names of the columns."""
-    within = [f"{name} of a prompt" for name in _measures(result) if _has_samples(result)]
-    return ("", "setting", "passed", "95 %", "verdict", *_measures(result), *within, "words", "against the best")
+    """The names of the columns; of several measures, the table has the one by which a setting is chosen."""
+    measured = [*spread_head(result)[0]] if result.answers else []
+    return ("", "setting", "passed", "95 %", "verdict", *measured, "words", "against the best")
+
+
+def spread_head(result: SweepResult) -> list[tuple[str, ...]]:
+    """For each measure the names of its columns: that of different prompts, and with several answers that of one."""
+    spreads = next(iter(result.answers.values())).spreads if result.answers else ()
+    return [(one.measure, *([f"{one.measure} of a prompt"] if one.within else [])) for one in spreads]
+
+
+def spread_cells(answers: Answers) -> list[tuple[str, ...]]:
+    """For each measure its figures in words; `spread_head` names them."""
+    return [(in_words(one.across), *([in_words(one.within)] if one.within else [])) for one in answers.spreads]
 
 
 def sweep_cells(result: SweepResult, one: Ranked) -> tuple[str, ...]:
@@ -23,17 +34,8 @@ def sweep_cells(result: SweepResult, one: Ranked) -> tuple[str, ...]:
     answers = result.answers.get(name)
     if answers is None:
         return (name, passed, interval, *[""] * (len(head(result)) - 5), standing)
-    across = [in_words(spread.across) for spread in answers.spreads]
-    within = [in_words(spread.within) for spread in answers.spreads if spread.within]
-    return (name, passed, interval, one.entry.verdict, *across, *within, f"{answers.words:.1f}", standing)
-
-
-def _measures(result: SweepResult) -> tuple[str, ...]:
-    return next((tuple(one.measure for one in some.spreads) for some in result.answers.values()), ())
-
-
-def _has_samples(result: SweepResult) -> bool:
-    return any(spread.within for some in result.answers.values() for spread in some.spreads)
+    measured = spread_cells(answers)[0]
+    return (name, passed, interval, one.entry.verdict, *measured, f"{answers.words:.1f}", standing)
 
 
 def in_words(figure: Figure) -> str:

@@ -15,7 +15,7 @@ import yaml
 
 from tunegate.addresses import without_secrets
 from tunegate.choosing.prompts import choosing_plan
-from tunegate.choosing.sweep import DEFAULT, Answers, SweepResult, chosen_of, describe
+from tunegate.choosing.sweep import Answers, SweepResult, chosen_of, describe, measures_of
 from tunegate.choosing.sweep_words import head, notes, sweep_cells
 from tunegate.commands.bake_off import row_as_json, show_table
 from tunegate.commands.console import Bar, show, show_json
@@ -75,9 +75,10 @@ def compare_settings(
     asked = {name: with_sampling(model, one.changes, name) for name, one in settings.items()}
     variants = Variants(options, suite, plan, KIND, model, asked, progress, say)
     choice = variants.choice()
-    measures = suite.diversity.measures if suite.diversity else DEFAULT
     judged = [one.entry for one in choice.ranked if one.standing != "INVALID" and one.entry.gate]
-    answers = {entry.model: describe(entry.gate.outcomes, measures) for entry in judged if entry.gate}
+    answers = {
+        entry.model: describe(entry.gate.outcomes, measures_of(suite.diversity)) for entry in judged if entry.gate
+    }
     confirmed = variants.confirm(choice, chosen_of(choice, answers))
     place, share = without_secrets(options.model), plan.accept / plan.draw
     return SweepResult(place, options.suite, choice, settings, answers, share, confirmed)
