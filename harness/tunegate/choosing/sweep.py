@@ -129,7 +129,7 @@ class SweepResult:
 def chosen_of(choice: BakeOff, answers: Mapping[str, Answers]) -> Ranked | None:
     """Of the settings that pass and are not shown worse than the best, the one with the most diverse answers.
 
-    Of two that are equally diverse, the one that passes more cases. None if no setting passes, or if a setting has no
+    Of two equally diverse settings, the setting that passes more cases. None if no setting passes, or if a setting has no
     verdict.
     """
     if choice.verdict is not Verdict.PASS:

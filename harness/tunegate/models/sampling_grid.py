@@ -59,7 +59,7 @@ def settings_of(sweep: Sweep, own: GenerationSettings) -> tuple[Setting, ...]:
     """The settings to try, each once, in the order in which their values are written; `own` are the suite's.
 
     At temperature 0, limits on what may be drawn have no effect, so they make no further settings there. Raises
-    ValueError, with the name of the setting at fault, for values that are no sweep.
+    ValueError, with the name of the setting at fault, for values that do not make a sweep.
 
     >>> [one.label for one in settings_of({"temperature": [0, 0.8], "top_p": [0.5, 1]}, GenerationSettings())]
     ['temperature 0', 'temperature 0.8, top_p 0.5', 'temperature 0.8, top_p 1']
