@@ -129,8 +129,8 @@ class SweepResult:
 def chosen_of(choice: BakeOff, answers: Mapping[str, Answers]) -> Ranked | None:
     """Of the settings that pass and are not shown worse than the best, the one with the most diverse answers.
 
-    Of two equally diverse settings, the setting that passes more cases. None if no setting passes, or if a setting has no
-    verdict.
+    Of two equally diverse settings, the setting that passes more cases. None if no setting passes, or if a setting
+    has no verdict.
     """
     if choice.verdict is not Verdict.PASS:
         return None
