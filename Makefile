@@ -118,6 +118,7 @@ readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.readme_curve
 	$(BIN)/python -m tests.support.prompts_curve
 	$(BIN)/python -m tests.support.serving_picture
+	$(BIN)/python -m tests.support.sweep_picture
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md
 
 picture: $(VENV)/dev-ready  ## make the picture in docs/review.md again, in headless Chromium

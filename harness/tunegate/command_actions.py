@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+DTYPES = ("auto", "float32", "bfloat16")
 PICKS = {
     "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
     "--prompt": "promptfoo's prompt",
@@ -180,6 +181,36 @@ def add_serving(
     export.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     ledger(export)
     trust(export)
+
+
+def add_sweep(
+    command: Callable[[str, str], argparse.ArgumentParser],
+    asking: Callable[[argparse.ArgumentParser], None],
+    ledger: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    sweep = command(
+        "sweep", "compare settings of sampling: how often the model is right, and how diverse its answers are"
+    )
+    sweep.add_argument("model", help="a model, as for `tunegate gate`")
+    sweep.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
+    sweep.add_argument(
+        "--sweep",
+        metavar="SETTING=VALUES",
+        nargs="+",
+        action="extend",
+        help="values to try: temperature=0,0.4,0.8; several settings make a grid (default: the suite's `sweep`)",
+    )
+    sweep.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    sweep.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    sweep.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
+    sweep.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    asking(sweep)
+    sweep.add_argument(
+        "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/settings-…)"
+    )
+    ledger(sweep)
+    trust(sweep)
+    sweep.add_argument("--report", metavar="FILE", help="also write a page with quality drawn against diversity")
 
 
 def add_generate_options(generate: argparse.ArgumentParser) -> None:

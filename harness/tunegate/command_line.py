@@ -8,6 +8,7 @@ from functools import cache
 
 from tunegate import __version__
 from tunegate.command_actions import (
+    DTYPES,
     actions_of,
     add_explain,
     add_generate_options,
@@ -15,13 +16,13 @@ from tunegate.command_actions import (
     add_review,
     add_serving,
     add_suite_actions,
+    add_sweep,
     allow_waived,
     picks,
     trust,
 )
 from tunegate.command_parser import Parser
 
-DTYPES = ("auto", "float32", "bfloat16")
 EXAMPLES = (
     *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "kto-oasst", "orpo", "repair"),
     *("reward", "reward-oasst", "rlhf", "spurious-cue", "watch"),
@@ -245,6 +246,7 @@ def build_parser() -> Parser:
     _password(keygen)
     _choosing(command)
     add_serving(command, _asking, _ledger)
+    add_sweep(command, _asking, _ledger)
     _add_ci_actions(command("ci", "gate a pull request with the suites of its base branch, on GitHub or GitLab"))
     return parser
 

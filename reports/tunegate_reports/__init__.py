@@ -2,8 +2,8 @@
 
 `view` turns the record into what is shown; `html`, `junit` and `markdown` each turn that into one kind of file.
 `github` and `metrics` are what GitHub and GitLab show beside a build. `bake_off` writes the page of a bake-off,
-`prompts` that of a bake-off of prompts, `explain_page` the page of one case, `review_page` the page on which people
-judge answers.
+`prompts` that of a bake-off of prompts, `sweep` that of a sweep, `explain_page` the page of one case, `review_page` the
+page on which people judge answers.
 `notebook` shows the first screen of a report in a notebook cell.
 """
 
@@ -17,6 +17,7 @@ from tunegate_reports.metrics import metrics_lines
 from tunegate_reports.notebook import notebook_html
 from tunegate_reports.prompts import write_prompts
 from tunegate_reports.review_page import MAX_REVIEW_BYTES, render_review, size_of, write_review
+from tunegate_reports.sweep import write_sweep
 
 __all__ = [
     "MAX_REVIEW_BYTES",
@@ -37,4 +38,5 @@ __all__ = [
     "write_markdown",
     "write_prompts",
     "write_review",
+    "write_sweep",
 ]

@@ -15,7 +15,8 @@ from tunegate.choosing.prompt_file import check_tells_nothing, read_prompt, read
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.models.fewshot import Shot
 from tunegate.models.model import ScriptedModel, check_weights
-from tunegate.models.with_prompt import OwnPrompt, combined_sha256, with_prompt
+from tunegate.models.with_prompt import FIELD, OwnPrompt, with_prompt
+from tunegate.models.wrapped import combined_sha256
 from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check
 
@@ -110,8 +111,8 @@ def test_the_fingerprint_covers_weights_and_prompt_but_not_its_name() -> None:
     asked = with_prompt(model, prompt)
     assert asked.sha256 == with_prompt(model, OwnPrompt("b", system="x")).sha256
     others = [OwnPrompt("a", system="y"), OwnPrompt("a", template="x{prompt}"), OwnPrompt("a", shots=(Shot("x", "y"),))]
-    found = {combined_sha256("weights", one) for one in (prompt, *others)}
-    assert len(found | {"weights", combined_sha256("other", prompt)}) == 6
+    found = {combined_sha256("weights", FIELD, one.facts) for one in (prompt, *others)}
+    assert len(found | {"weights", combined_sha256("other", FIELD, prompt.facts)}) == 6
     assert with_prompt(model, OwnPrompt("none")) is model
     assert with_prompt(ScriptedModel(lambda case: ""), prompt).sha256 is None
     check_weights(asked)

@@ -15,6 +15,7 @@ SAMPLES = ROOT / "tests" / "files"
 ELSEWHERE = SAMPLES / "elsewhere"
 THEIRS = {ELSEWHERE / "every_eval_ever" / name for name in ("eval.schema.json", "instance_level_eval.schema.json")}
 OWN = {SAMPLES / "resealed_edits.json", SAMPLES / "lm_eval_piqa.json", DATA / "stereotypes" / "pairs.jsonl"}
+OWN |= {SAMPLES / "sweep.json", DATA / "sentences" / "words.jsonl"}
 OWN |= set(ELSEWHERE.rglob("*")) - THEIRS
 """Written by Tunegate's tests, or the output of another program on Tunegate's own questions, or on PIQA without a text
 of it."""

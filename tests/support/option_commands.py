@@ -283,6 +283,7 @@ AS_JSON = {
 TRUSTING = ("check", "plan", "run", "gate", "judge", "leakage", "bake-off", "suite expand")
 
 MADE = "test_generate.py"
+SWEPT = "test_sweep.py"
 
 PROOFS: Proofs = {
     "generate model": ShownBy(MADE, '["generate", "base"'),
@@ -666,6 +667,22 @@ PROOFS: Proofs = {
     "bake-off --ledger": ShownBy("test_ledger_of_gates.py", '"bake-off"'),
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
     "bake-off --report": words(BAKE, "--report page.html"),
+    "sweep model": ShownBy(SWEPT, '["sweep", "nowhere", "--suite", bench.bank.suite, "--sweep", *words]'),
+    "sweep --suite": ShownBy(SWEPT, "suite.yaml: it has no `sweep`"),
+    "sweep --sweep": ShownBy(SWEPT, '["temperature=0.4,0.4"], "temperature: expected different values'),
+    "sweep --draw": ShownBy(SWEPT, '"--draw", "50").verdict is Verdict.PASS'),
+    "sweep --seed": ShownBy(SWEPT, '"--seed", "5"'),
+    "sweep --json": ShownBy(SWEPT, 'run("--json")'),
+    "sweep --run": ShownBy(SWEPT, '"--run", "once"'),
+    "sweep --ledger": ShownBy(SWEPT, '"--ledger", "ledger"'),
+    "sweep --report": ShownBy(SWEPT, '"--report", "page.html"'),
+    "sweep --dtype": ShownBy(SWEPT, '"--dtype", "float32"'),
+    "sweep --batch-size": ShownBy(SWEPT, '"--batch-size", "3"'),
+    "sweep --trust": ShownBy("test_strangers.py", '"sweep"'),
+    **{
+        f"sweep {flag}": ShownBy(SWEPT, f'["{flag}", "{value}"], "{flag}: only for models behind a server"')
+        for flag, value in (("--timeout", "5"), ("--request", "presence_penalty=0.1"), ("--key-env", "PATH"))
+    },
     "compare a": words(COMPARE, "compare rec_a rec_a --json"),
     "compare b": words(COMPARE, "compare rec_b rec_b --json"),
     "compare --max-drop": words(COMPARE, "--max-drop 0"),

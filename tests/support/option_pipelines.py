@@ -293,6 +293,7 @@ PROOFS: Proofs = {
         f"OwnAnswersSpec.{name}": ShownBy("test_own_answers.py", "test_own_settings_replace_those_of_the_suite")
         for name in ("temperature", "seed", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")
     },
+    "OwnAnswersSpec.samples": ShownBy("test_own_answers.py", "at_least: 2, samples: 3, temperature: 0.7"),
     "OwnAnswersSpec.at_least": run({"stages.1.data.own_answers.at_least": 5}, {**OWN, "stages.0.gates": ["facts"]}),
     "WaiversSpec.waivers": run({"waivers": "waivers.yaml"}, WAIVED, skills=UNWAIVED),
     "WaiverSpec.gate": run({"waivers": "facts.yaml"}, {**WAIVED, "waivers": "waivers.yaml"}, skills=UNWAIVED),

@@ -24,6 +24,24 @@ def sampled(name: str, value: float) -> tuple[Proof, Proof]:
 
 
 PROOFS: Proofs = {
+    "SuiteSpec.sweep": (
+        ShownBy("test_sweep.py", '"sweep: {temperature: [0, 0.8]}"'),
+        suite({"sweep": {"top_p": [0.5, 0.9]}}, refused="no effect at temperature 0"),
+    ),
+    **{
+        f"SweepSpec.{name}": (
+            ShownBy("test_sweep.py", f'"{name}": {values}'),
+            suite({f"sweep.{name}": [*values, values[0]]}, refused="expected different values"),
+        )
+        for name, values in (
+            ("temperature", [0, 0.8]),
+            ("top_p", [0.5, 0.9]),
+            ("top_k", [2, 5]),
+            ("min_p", [0.1, 0.3]),
+            ("typical_p", [0.6, 0.7]),
+            ("repetition_penalty", [1.1, 1.2]),
+        )
+    },
     "CasesSpec.path": suite({"cases.path": "others.jsonl"}),
     "CasesSpec.split": suite({"cases.split": "test"}, refused="split"),
     "CasesSpec.delimiter": (

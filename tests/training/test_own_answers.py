@@ -13,16 +13,18 @@ import pytest
 
 from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import SUITE, attempt_of, carry_out, load, open_model, tools, trainer, write_pipeline
+from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.data.training_data import Example
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel
+from tunegate.models.open_model import open_model as open_real_model
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.record.record import AttemptRecord, RunRecord
-from tunegate.training.own_answers import OwnAnswer, judged_before, preference_rows
+from tunegate.training.own_answers import OwnAnswer, ask_rows, by_row, judged_before, preference_rows
 from tunegate.training.trainer import TrainJob, TrainResult
 
 PIPELINE = f"""\
@@ -241,6 +243,12 @@ def test_what_could_not_be_judged_is_left_out_counted_and_asked_again(path: Path
         ),
         ("at_least: 2", "at_least: 0", r"own_answers\.at_least"),
         ("at_least: 2", "top_p: 1.5", r"own_answers\.top_p: should be less than or equal to 1, got 1.5"),
+        (
+            "at_least: 2",
+            "samples: 4",
+            "own_answers: samples: 4 answers at temperature 0 are identical; set `temperature`",
+        ),
+        ("at_least: 2", "samples: 0", r"own_answers\.samples: should be greater than or equal to 1, got 0"),
         ("at_least: 2", "top_p: 0.5", r"own_answers: top_p: has no effect at temperature 0; set `temperature` too"),
     ],
 )
@@ -281,7 +289,7 @@ def test_thumbs_up_are_filled_with_gold_and_do_not_drown_the_misses() -> None:
     rows = [Example(n, f"{n}?", {"completion": f"{n}!"}) for n in range(20)]
 
     def lesson(right: int) -> list[Example]:
-        answers = {n: OwnAnswer(n, f"{n}!" if n < right else "?", verdict(n < right)) for n in range(20)}
+        answers = {n: [OwnAnswer(n, f"{n}!" if n < right else "?", verdict(n < right))] for n in range(20)}
         return preference_rows("kto", rows, answers, 1).examples
 
     mostly_wrong, mostly_right = lesson(2), lesson(18)
@@ -296,14 +304,113 @@ def verdict(right: bool) -> Verdict:
 def test_replayed_rows_stay_as_they_are() -> None:
     general = Example(1, "?", {"chosen": "a", "rejected": "b"})
     raw = Example(1, "1?", {"completion": "1!"})
-    lesson = preference_rows("dpo", [raw, general], {1: OwnAnswer(1, "?", Verdict.FAIL)}, 1)
+    lesson = preference_rows("dpo", [raw, general], {1: [OwnAnswer(1, "?", Verdict.FAIL)]}, 1)
     assert lesson.examples == [Example(1, "1?", {"chosen": "1!", "rejected": "?"}), general]
     assert lesson.facts["asked"] == 1
 
 
 def test_a_right_answer_that_a_check_refuses_for_another_reason_is_not_unlearnt() -> None:
     raw = Example(1, "1?", {"completion": "1!"})
-    lesson = preference_rows("dpo", [raw], {1: OwnAnswer(1, " 1! ", Verdict.FAIL)}, 1)
+    lesson = preference_rows("dpo", [raw], {1: [OwnAnswer(1, " 1! ", Verdict.FAIL)]}, 1)
     assert lesson.fault is not None
     assert "missed 1 (1 not usable)" in lesson.fault
     assert judged_before([AttemptRecord(1, 0, {}, "")]) == {}
+
+
+# --- several answers to each prompt --------------------------------------------------------------------------------
+
+
+def given(number: int, *verdicts: tuple[str, Verdict]) -> list[OwnAnswer]:
+    return [OwnAnswer(number, text, verdict) for text, verdict in verdicts]
+
+
+P, F, X = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+ROWS = [Example(n, f"{n}?", {"completion": f"{n}!"}) for n in range(5)]
+SAMPLED = {
+    0: given(0, ("bad", F), ("good 0", P), ("fine 0", P)),
+    1: given(1, ("bad", F), ("worse", F), ("bad", F)),
+    2: given(2, ("good 2", P), ("good 2", P), ("good 2", P)),
+    3: given(3, ("both", P), ("both ", F), ("", F)),
+    4: given(4, ("lost", X), ("4!", F), ("off", F)),
+}
+
+
+def test_a_pair_is_a_right_and_a_wrong_answer_to_the_same_prompt() -> None:
+    lesson = preference_rows("dpo", ROWS, SAMPLED, 3)
+    assert [(row.number, row.answers["chosen"], row.answers["rejected"]) for row in lesson.examples] == [
+        (0, "good 0", "bad"),
+        (1, "1!", "bad"),
+        (4, "4!", "off"),
+    ]
+    assert lesson.facts == {"asked": 5, "answers": 15, "passed": 6, "missed": 8, "not_judged": 1, "used": 3}
+
+
+def test_every_different_answer_gets_a_label() -> None:
+    lesson = preference_rows("kto", ROWS, SAMPLED, 3)
+    assert [(row.number, row.answers["completion"]) for row in lesson.examples if not row.label] == [
+        (0, "bad"),
+        (1, "bad"),
+        (1, "worse"),
+        (4, "off"),
+    ]
+    good = [(row.number, row.answers["completion"]) for row in lesson.examples if row.label]
+    assert good == [(0, "good 0"), (0, "fine 0"), (2, "good 2"), (3, "both")]
+
+
+def test_too_few_prompts_with_a_miss_are_counted_in_prompts() -> None:
+    fault = preference_rows("dpo", ROWS, SAMPLED, 4).fault
+    assert fault is not None
+    assert fault.startswith(
+        "too few misses: of 15 answers to 5 training prompts the input model missed 8 (3 not usable) (1 could not be "
+        "judged), on 3 prompts, at least 4 are needed; "
+    )
+
+
+def test_a_row_with_an_answer_that_was_not_judged_is_asked_again_whole() -> None:
+    first = replace(AttemptRecord(1, 0, {}, ""), own_answers=tuple(SAMPLED[0] + SAMPLED[4]))
+    assert judged_before([first], 3) == {0: SAMPLED[0]}
+    again = given(4, ("4!", P), ("4!", P), ("off", F))
+    assert judged_before([first, replace(first, own_answers=tuple(again))], 3) == {0: SAMPLED[0], 4: again}
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "orpo"])
+def test_each_prompt_is_asked_as_often_as_the_file_says(path: Path, method: str) -> None:
+    """The second answer to an even prompt is wrong, and to an odd prompt right."""
+    turn: dict[str, int] = {}
+
+    def sampled(case: Case) -> str | Response:
+        if not case.prompt_text.startswith("train"):
+            return case.references[0]
+        number = int(case.prompt_text.removeprefix("train ").removesuffix("?"))
+        turn[case.prompt_text] = turn.get(case.prompt_text, 0) + 1
+        return f"{number}!" if (number + turn[case.prompt_text]) % 2 else f"wrong {number}"
+
+    sampling = "at_least: 2, samples: 3, temperature: 0.7"
+    path.write_text(PIPELINE.replace("at_least: 2", sampling).replace("dpo", method))
+    jobs: list[dict[str, Any]] = []
+    record = run(path, [], jobs, say=sampled)
+    assert record.verdict is Verdict.PASS
+    assert set(turn.values()) == {3}
+    (event,) = events(path, "own_answers")
+    assert len(event["answers"]) == 24
+    assert event["settings"]["samples"] == 3
+    for row in jobs[0]["rows"]:
+        number = int(row["prompt"].removeprefix("train ").removesuffix("?"))
+        right, wrong = f"{number}!", f"wrong {number}"
+        if method == "kto":
+            assert row["completion"] == (right if row["label"] else wrong)
+        else:
+            assert (row["chosen"], row["rejected"]) == (right, wrong)
+    assert len(jobs[0]["rows"]) == (16 if method == "kto" else 8)
+
+
+def test_a_real_model_gives_several_different_answers_and_the_same_again(path: Path, tmp_path: Path) -> None:
+    suite = load(path).suites["facts"]
+    hot = replace(suite, settings=replace(suite.settings, temperature=5.0, max_new_tokens=4))
+    model = open_real_model(str(make_tiny_model(tmp_path / "tiny")), dtype="float32")
+    once = ask_rows(hot, model, ROWS[:3], lambda *_: None, 4)
+    assert [answer.number for answer in once] == [n for n in range(3) for _ in range(4)]
+    assert all(len({answer.response for answer in some}) > 1 for some in by_row(once).values())
+    assert ask_rows(hot, model, ROWS[:3], lambda *_: None, 4) == once
+    first = {n: some[0].response for n, some in by_row(once).items()}
+    assert {one.number: one.response for one in ask_rows(hot, model, ROWS[:3], lambda *_: None)} == first

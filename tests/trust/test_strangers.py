@@ -224,6 +224,7 @@ def test_each_command_that_builds_checks_refuses(at_home: Home, capsys: pytest.C
     for words in (
         ["leakage", str(train), "--suite", str(suite)],
         ["bake-off", "model", "--suite", str(suite)],
+        ["sweep", "model", "--suite", str(suite), "--sweep", "temperature=0,1"],
         ["serve-check", "http://127.0.0.1:9/v1#m", "--against", "model", "--suite", str(suite)],
         ["export", "model", "--to", "gguf", "--out", "out", "--gate", str(suite)],
         ["plan", "--file", str(file)],

@@ -43,6 +43,7 @@ from tunegate.commands.serving import export as export
 from tunegate.commands.serving import serve_check as serve_check
 from tunegate.commands.siblings import check_builder, check_file_allowed, named_suite, stage_validator
 from tunegate.commands.subject import open_subject, tell
+from tunegate.commands.sweep import sweep as sweep
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import NoLedger

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunegate.checks.check import CheckBuilder
 from tunegate.choosing.prompts import PromptBakeOff
+from tunegate.choosing.sweep import SweepResult
 from tunegate.commands import console
 from tunegate.commands.by_meaning import embed as by_meaning
 from tunegate.commands.verify_run import verify_run
@@ -111,3 +112,10 @@ def write_prompts(result: PromptBakeOff, path: Path) -> None:
     import tunegate_reports as reports
 
     reports.write_prompts(result, path)
+
+
+def write_sweep(result: SweepResult, path: Path) -> None:
+    """Write the page of a sweep."""
+    import tunegate_reports as reports
+
+    reports.write_sweep(result, path)

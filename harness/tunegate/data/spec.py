@@ -77,6 +77,9 @@ class OwnAnswersSpec(SamplingSpec):
     """0 is greedy: always the most likely token. Default, as for the other settings: the suite's."""
     seed: int | None = None
     """The seed of sampling at a temperature above 0. Default: the suite's."""
+    samples: Annotated[int, Field(ge=1)] = 1
+    """The number of answers to each training prompt. A pair is then made of a right and a wrong answer, if the model
+    gave both."""
 
 
 class DataSpec(Spec):

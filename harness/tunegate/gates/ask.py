@@ -19,9 +19,10 @@ from tunegate.models.shared_answers import Question, question_of
 from tunegate.suites.suite import Suite
 
 
-def ask_samples(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
-    """Ask the model the cases and the additional prompts of the checks, once; one sample per case, in order."""
-    return _ask_all(replace(suite, settings=replace(suite.settings, samples=1)), model, cases)
+def ask_samples(suite: Suite, model: Model, cases: Sequence[Case], samples: int = 1) -> list[Sample]:
+    """Ask the model the cases and the additional prompts of the checks, whatever number of answers the suite asks for;
+    `samples` for each case, in the order of the cases."""
+    return _ask_all(replace(suite, settings=replace(suite.settings, samples=samples)), model, cases)
 
 
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:

@@ -67,8 +67,12 @@ def pairs_of(outcomes: Sequence[Outcome], texts: Sequence[str] = ()) -> list[Pai
 
 def _answer(outcome: Outcome) -> str:
     """What was judged of the first answer to a case."""
-    first = outcome.samples[0] if outcome.samples else outcome
-    return first.response if first.judged is None else first.judged
+    return answers_of(outcome)[0]
+
+
+def answers_of(outcome: Outcome) -> list[str]:
+    """What was judged of each answer to a case: at least one text."""
+    return [one.response if one.judged is None else one.judged for one in outcome.samples or (outcome,)]
 
 
 def _some(texts: Sequence[str], number: int) -> list[str]:
@@ -90,6 +94,13 @@ _OF_TEXTS: Mapping[Measure, Callable[[Sequence[str]], Figure]] = {
     "near_duplicates": not_repeated,
     "templates": no_template,
 }
+
+
+def figure_of(name: Measure, texts: Sequence[str]) -> Figure:
+    """How diverse chosen ones of these whole texts are, by one measure; raises MissingExtra, CannotJudge."""
+    if name in _OF_WORDS:
+        return _OF_WORDS[name]([words(text.casefold()) for text in texts])
+    return _OF_TEXTS.get(name, _of_meanings)(texts)
 
 
 def measure(rule: DiversityRule, pairs: Sequence[Pair]) -> tuple[DiversityFigure, ...]:

@@ -13,21 +13,47 @@ SAMPLING_ONLY = ("seed", "top_p", "top_k", "min_p", "typical_p")
 """The settings without an effect on greedy answers."""
 
 Temperature = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Penalty = Annotated[float, Field(gt=0)]
 
 
 class SamplingSpec(Spec):
     """How the next token is chosen. Of several limits, a token must be within all of them."""
 
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Share | None = None
     """Draw from the most likely tokens that together reach this probability (nucleus sampling)."""
-    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_k: Count | None = None
     """Draw from this number of most likely tokens."""
-    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_p: Share | None = None
     """Draw from the tokens with at least this share of the most likely token's probability."""
-    typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    typical_p: Share | None = None
     """Draw from the tokens with the most typical information that together reach this probability."""
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    repetition_penalty: Penalty | None = None
     """Above 1: tokens that the prompt or the answer already has become less likely, at temperature 0 too."""
+
+
+class SweepSpec(Spec):
+    """Settings of sampling that `tunegate sweep` tries: each value of one with each value of the others."""
+
+    temperature: Annotated[list[Temperature], Field(min_length=1)] | None = None
+    """Values of `temperature`."""
+    top_p: Annotated[list[Share], Field(min_length=1)] | None = None
+    """Values of `top_p`."""
+    top_k: Annotated[list[Count], Field(min_length=1)] | None = None
+    """Values of `top_k`."""
+    min_p: Annotated[list[Share], Field(min_length=1)] | None = None
+    """Values of `min_p`."""
+    typical_p: Annotated[list[Share], Field(min_length=1)] | None = None
+    """Values of `typical_p`."""
+    repetition_penalty: Annotated[list[Penalty], Field(min_length=1)] | None = None
+    """Values of `repetition_penalty`."""
+
+    @property
+    def values(self) -> dict[str, tuple[float, ...]]:
+        """The values to try, by the name of their setting, in the order in which names are listed here."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: tuple(values) for name, values in given.items() if values is not None}
 
 
 def without_effect(settings: GenerationSettings) -> str | None:

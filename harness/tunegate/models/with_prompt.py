@@ -6,7 +6,7 @@ The weights stay as they are. Weights and prompt together are what a gate tests,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 from tunegate.cases.case import Case, Prompt
 from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.models.fewshot import FewShotModel, Shot, WordIndex, without_system
-from tunegate.models.model import GenerationSettings, Model, Response, request_of
-from tunegate.models.wrapped import WrappedModel
+from tunegate.models.model import GenerationSettings, Model, Response
+from tunegate.models.wrapped import AskedDifferently
 from tunegate.reading.chats import Message
 from tunegate.reading.templates import fill
 
@@ -91,7 +91,7 @@ class InOrder:
 
 
 @dataclass(frozen=True)
-class ModelWithPrompt(WrappedModel):
+class ModelWithPrompt(AskedDifferently):
     """A model that is asked every question with a prompt around it. `chat`: whether it takes chats (else: raw text).
 
     The prompt's system message replaces those of the suite and of the case.
@@ -105,19 +105,12 @@ class ModelWithPrompt(WrappedModel):
         return f"{self.inner.name} with prompt {self.prompt.name}"
 
     @property
-    def sha256(self) -> str | None:
-        """Covers weights and prompt; None for a model without a fingerprint."""
-        return combined_sha256(self.inner.sha256, self.prompt)
+    def addition(self) -> str:
+        return FIELD
 
     @property
-    def sha256_now(self) -> Callable[[], str] | None:
-        now: Callable[[], str] | None = getattr(self.inner, "sha256_now", None)
-        return None if now is None else lambda: str(combined_sha256(now(), self.prompt))
-
-    @property
-    def request(self) -> Mapping[str, Any]:
-        """The prompt is on record with each gate, in words: it is a part of every request."""
-        return {**request_of(self.inner), FIELD: self.prompt.facts}
+    def facts(self) -> Mapping[str, Any]:
+        return self.prompt.facts
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._asked.generate([self._around(case) for case in cases], self._settings(settings))
@@ -140,13 +133,6 @@ class ModelWithPrompt(WrappedModel):
         shots = [Shot(own.around(shot.prompt), shot.answer) for shot in own.shots]
         k, index = (len(shots), InOrder) if own.nearest is None else (own.nearest, WordIndex)
         return FewShotModel(self.inner, shots, k, self.chat, index)
-
-
-def combined_sha256(weights: str | None, prompt: OwnPrompt) -> str | None:
-    """The fingerprint of a model with a prompt: of the model alone with the empty prompt."""
-    if weights is None or not prompt.facts:
-        return weights
-    return sha256_hex(f"{weights}\0prompt\0{prompt.sha256}".encode())
 
 
 def with_prompt(model: Model, prompt: OwnPrompt) -> Model:

@@ -44,13 +44,20 @@ def check_own_answers(stage: StageSpec, suites: Mapping[str, Suite]) -> None:
             f"own_answers.judged_by: {spec.judged_by} cannot judge a training row, which is a prompt and a completion: "
             f"{fault}; name a suite of plain checks"
         )
-    if (name := without_effect(settings_of(spec, suites[spec.judged_by]))) is not None:
+    settings = settings_of(spec, suites[spec.judged_by])
+    if (name := without_effect(settings)) is not None:
         raise ConfigError(f"own_answers: {name}: {NO_EFFECT}")
+    if spec.samples > 1 and not settings.temperature:
+        raise ConfigError(
+            f"own_answers: samples: {spec.samples} answers at temperature 0 are identical; set `temperature`, such as "
+            "0.7"
+        )
 
 
 def settings_of(spec: OwnAnswersSpec, suite: Suite) -> GenerationSettings:
     """How the training prompts are answered: as in the suite, but for the settings that `own_answers` gives."""
-    return replace(suite.settings, **given(spec))
+    samples = {"samples": spec.samples} if spec.samples > 1 else {}
+    return replace(suite.settings, **given(spec), **samples)
 
 
 ANY_ROW = Case("1", "A prompt?", ("A completion.",))

@@ -35,3 +35,21 @@ def upper_limit(values: Sequence[float], risk: float) -> float:
     """
     ranked = sorted(values)
     return ranked[min(len(ranked), math.ceil((1 - risk) * (len(ranked) + 1))) - 1]
+
+
+def interval_around(value: float, halves: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """An interval for a figure of all units from the same figure of random halves.
+
+    A half has fewer texts, so its figure is another on the average: only the spread of the halves, as a share of their
+    mean, is carried over to the figure of all units.
+
+    >>> interval_around(0.5, [0.6] * 20)
+    (0.5, 0.5)
+    """
+    mean = sum(halves) / len(halves)
+    if not mean:
+        return value, value
+    risk = (1 - level) / 2
+    high = upper_limit(halves, risk)
+    low = -upper_limit([-one for one in halves], risk)
+    return value * low / mean, value * high / mean

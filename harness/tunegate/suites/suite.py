@@ -66,6 +66,8 @@ class Suite:
     """Questions that another suite seals: no working draw asks them."""
     limits: LimitRules | None = None
     """The limits on what serving costs."""
+    sweep: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    """The settings of sampling that `tunegate sweep` tries; gates do not read them, so no hash covers them."""
     made: Mapping[str, Any] | None = None
     """For a suite that is more than its file, because it was made from another tool's file or has a test function of
     pytest: what is needed to make it again from `path`."""

@@ -28,6 +28,7 @@ from tunegate.checks.outcome import shallow
 from tunegate.exceptions import ConfigError
 from tunegate.hashes import suite_json
 from tunegate.models.model import GenerationSettings
+from tunegate.models.sampling_grid import settings_of
 from tunegate.reading.files import model_place
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import MissingField, check_unfilled
@@ -83,6 +84,7 @@ def make_suite(
         raise file.error((*keys, "generate", key), message)
     rule, plan, share = _planned(spec, cases, checks, file, keys)
     settings, case_passes = _settings(spec.generate, cases, checks, file, keys), spec.case_passes or "all"
+    sweep = _sweep(spec, settings, checks, file, (*keys, "sweep"))
     slices, gap = _parts(spec, cases, split(cases, share), rule, plan, file, keys)
     if (fault := fault_of_weights(spec.weight, cases)) is not None:
         raise file.error((*keys, "weight"), fault)
@@ -126,6 +128,7 @@ def make_suite(
         limits=limits,
         diversity=diversity,
         diversity_texts=diversity_texts,
+        sweep=sweep,
     )
 
 
@@ -200,6 +203,33 @@ def _settings(
     if fault is not None:
         raise file.error((*keys, "generate", *(("form",) if generate.form else ())), fault)
     return settings
+
+
+def _sweep(
+    spec: SuiteSpec, settings: GenerationSettings, checks: Sequence[Check], file: YamlFile, keys: KeyPath
+) -> dict[str, tuple[float, ...]]:
+    """The values that a sweep tries; they must make a sweep of this suite."""
+    if spec.sweep is None:
+        return {}
+    if (fault := no_sweep_of(checks, spec.plan.kind)) is not None:
+        raise file.error(keys, fault)
+    try:
+        settings_of(spec.sweep.values, settings)
+    except ValueError as error:
+        raise file.error(keys, str(error)) from error
+    return spec.sweep.values
+
+
+def no_sweep_of(checks: Sequence[Check], plan: str) -> str | None:
+    """Why a suite with these checks and this kind of plan cannot be swept; None if it can."""
+    if all(check.needs_choices for check in checks):
+        return "no answer is generated, because all checks read likelihoods; a sweep would change nothing"
+    if plan in ("sequential", "anytime"):
+        return (
+            f"a plan that is {plan} may stop before the diversity of the answers can be compared; use `single` or "
+            "`double`"
+        )
+    return None
 
 
 def _parts(

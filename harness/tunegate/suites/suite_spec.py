@@ -14,7 +14,7 @@ from tunegate.checks.outcome import CasePasses
 from tunegate.exceptions import nearest
 from tunegate.models.model import Form, GenerationSettings, SystemAs
 from tunegate.models.responses_spec import ResponsesSpec
-from tunegate.models.sampling_spec import NO_EFFECT, SamplingSpec, Temperature, without_effect
+from tunegate.models.sampling_spec import NO_EFFECT, SamplingSpec, SweepSpec, Temperature, without_effect
 from tunegate.reading.spec import FieldTemplate, Name, Spec, Text, listed, path_only
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.suites.limits_spec import LimitsSpec
@@ -320,6 +320,9 @@ class SuiteSpec(Spec):
     diversity: DiversitySpec | None = None
     """How diverse the answers of a draw must be; `{}` gives the default rule. It finds a model that has collapsed onto
     a few answers."""
+    sweep: SweepSpec | None = None
+    """Settings of sampling that `tunegate sweep` tries, such as `temperature: [0, 0.4, 0.8]`; only that command reads
+    them."""
     weight: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
     """Tag to its share in production, if the bank has other shares: a weighted pass rate is shown beside the verdict.
     Every case has exactly one of the tags."""

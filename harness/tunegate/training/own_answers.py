@@ -1,8 +1,8 @@
 """Learning from a model's mistakes: its judged answers to training prompts become pairs or good/bad labels.
 
 The stage's input model answers its training prompts, never a gate's cases, and a suite's checks judge the answers. Dpo
-learns to prefer the row's own answer to a miss; kto gets a true or false label for every answer. An answer that could
-not be judged is left out and counted.
+learns to prefer a right answer to a miss: a right answer of the model to the same prompt, or, without any, the row's
+completion. Kto gets a true or false label for every answer. An answer that could not be judged is left out and counted.
 """
 
 from __future__ import annotations
@@ -40,18 +40,21 @@ class RowsToTrain:
 
 
 def ask_rows(
-    suite: Suite, model: Model, rows: Sequence[Example], progress: Callable[[int, int], None]
+    suite: Suite, model: Model, rows: Sequence[Example], progress: Callable[[int, int], None], samples: int = 1
 ) -> list[OwnAnswer]:
-    """Have the model answer the prompts of rows and the suite's checks judge it; ordered by row number."""
+    """Have the model answer the prompts of rows, each `samples` times, and the suite's checks judge the answers.
+
+    They are ordered by row number; those of one row keep their order.
+    """
     once = {row.number: row for row in rows}.values()
     by_length = sorted(map(_case, once), key=lambda case: (len(case.prompt_text), int(case.id)))
     answers: list[OwnAnswer] = []
     progress(0, len(by_length))
     for start in range(0, len(by_length), model.block_size):
-        samples = ask_samples(suite, model, by_length[start : start + model.block_size])
-        for outcome in judge(suite.checks, samples, suite.answer):
+        asked = ask_samples(suite, model, by_length[start : start + model.block_size], samples)
+        for outcome in judge(suite.checks, asked, suite.answer):
             answers.append(OwnAnswer(int(outcome.case_id), outcome.response, outcome.verdict))
-        progress(len(answers), len(by_length))
+        progress(len(answers) // samples, len(by_length))
     return sorted(answers, key=lambda answer: answer.number)
 
 
@@ -59,35 +62,56 @@ def _case(row: Example) -> Case:
     return Case(str(row.number), row.prompt or "", (row.answers["completion"],), tags=row.tags)
 
 
-def preference_rows(
-    method: str, rows: Sequence[Example], answers: Mapping[int, OwnAnswer], at_least: int
-) -> RowsToTrain:
+AnswersByRow = Mapping[int, Sequence[OwnAnswer]]
+"""Row number to the answers to its prompt."""
+
+
+def by_row(answers: Iterable[OwnAnswer]) -> dict[int, list[OwnAnswer]]:
+    """The answers of each row, in their order."""
+    rows: dict[int, list[OwnAnswer]] = {}
+    for answer in answers:
+        rows.setdefault(answer.number, []).append(answer)
+    return rows
+
+
+def preference_rows(method: str, rows: Sequence[Example], answers: AnswersByRow, at_least: int) -> RowsToTrain:
     """Turn rows of prompt and completion into rows of the method's format. Rows that already have it stay.
 
-    Pairs: each miss is rejected, its row's completion chosen. Labels: a passed answer is good, a miss is bad; if there
-    are fewer passes than misses, the completions of missed rows are added as good answers.
+    Pairs: one for each missed prompt. A miss is rejected; chosen is a right answer of the model to the same prompt, or
+    the row's completion if there is none. Labels: each passed answer is good, each miss is bad; if there are fewer
+    passes than misses, the completions of missed rows are added as good answers.
     """
     own = [row for row in rows if is_raw(row)]
     others = [row for row in rows if not is_raw(row)]
-    verdicts = Counter(answers[row.number].verdict for row in own)
-    missed = [row for row in own if _is_usable_miss(row, answers[row.number])]
-    derived = (_labelled if METHODS[method].labelled else _pairs)(own, missed, answers)
+    sorted_ = [_Sorted.of(row, answers[row.number]) for row in own]
+    verdicts = Counter(answer.verdict for row in own for answer in answers[row.number])
+    missed = [one for one in sorted_ if one.wrong]
+    derived = (_labelled if METHODS[method].labelled else _pairs)(sorted_)
+    given = sum(verdicts.values())
     facts = {
         "asked": len(own),
+        **({"answers": given} if given > len(own) else {}),
         "passed": verdicts[Verdict.PASS],
         "missed": verdicts[Verdict.FAIL],
         "not_judged": verdicts[Verdict.INVALID],
         "used": len(derived),
     }
     if len(missed) < at_least:
-        fault = (
-            f"too few misses: of {facts['asked']} training prompts the input model missed {facts['missed']}"
-            f"{_in_brackets(facts['missed'] - len(missed), 'not usable')}"
-            f"{_in_brackets(facts['not_judged'], 'could not be judged')}, at least {at_least} are needed; add rows, or "
-            "remove the stage: the model has little to learn from it"
-        )
-        return RowsToTrain([], facts, fault)
+        return RowsToTrain([], facts, _too_few(facts, sorted_, at_least))
     return RowsToTrain([*derived, *others], facts)
+
+
+def _too_few(facts: Mapping[str, int], rows: Sequence[_Sorted], at_least: int) -> str:
+    of = f"{facts['answers']} answers to " if "answers" in facts else ""
+    unused = facts["missed"] - sum(one.misses for one in rows)
+    missed = sum(bool(one.wrong) for one in rows)
+    prompts = f", on {missed} prompts" if of else ""
+    return (
+        f"too few misses: of {of}{facts['asked']} training prompts the input model missed {facts['missed']}"
+        f"{_in_brackets(unused, 'not usable')}"
+        f"{_in_brackets(facts['not_judged'], 'could not be judged')}{prompts}, at least {at_least} are needed; add "
+        "rows, or remove the stage: the model has little to learn from it"
+    )
 
 
 def is_raw(row: Example) -> bool:
@@ -99,34 +123,58 @@ def _in_brackets(count: int, what: str) -> str:
     return f" ({count} {what})" if count else ""
 
 
-def _is_usable_miss(row: Example, answer: OwnAnswer) -> bool:
-    """Whether an answer is a usable miss: not empty, and not the text that the model should learn."""
-    text = answer.response.strip()
-    return answer.verdict is Verdict.FAIL and text not in ("", row.answers["completion"].strip())
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A row with the different texts that the model answered, right and wrong; `misses` counts usable wrong answers.
+
+    A wrong answer is usable if it is not empty, not the text that the model should learn, and not a text that was
+    judged right at another time.
+    """
+
+    row: Example
+    right: Sequence[str]
+    wrong: Sequence[str]
+    misses: int
+
+    @classmethod
+    def of(cls, row: Example, answers: Sequence[OwnAnswer]) -> _Sorted:
+        right = [answer.response for answer in answers if answer.verdict is Verdict.PASS]
+        not_wrong = {"", row.answers["completion"].strip(), *(text.strip() for text in right)}
+        failed = [answer.response for answer in answers if answer.verdict is Verdict.FAIL]
+        wrong = [text for text in failed if text.strip() not in not_wrong]
+        return cls(row, list(dict.fromkeys(right)), list(dict.fromkeys(wrong)), len(wrong))
 
 
-def _pairs(own: Sequence[Example], missed: Sequence[Example], answers: Mapping[int, OwnAnswer]) -> list[Example]:
+def _pairs(rows: Sequence[_Sorted]) -> list[Example]:
     return [
-        replace(row, answers={"chosen": row.answers["completion"], "rejected": answers[row.number].response})
-        for row in missed
+        replace(
+            one.row,
+            answers={"chosen": (*one.right, one.row.answers["completion"])[0], "rejected": one.wrong[0]},
+        )
+        for one in rows
+        if one.wrong
     ]
 
 
-def _labelled(own: Sequence[Example], missed: Sequence[Example], answers: Mapping[int, OwnAnswer]) -> list[Example]:
-    passed = [row for row in own if answers[row.number].verdict is Verdict.PASS]
-    good = [_labelled_row(row, answers[row.number].response, True) for row in passed[: GOOD_PER_BAD * len(missed)]]
-    gold = [_labelled_row(row, row.answers["completion"], True) for row in missed[: max(0, len(missed) - len(good))]]
-    return [*good, *gold, *(_labelled_row(row, answers[row.number].response, False) for row in missed)]
+def _labelled(rows: Sequence[_Sorted]) -> list[Example]:
+    bad = [_labelled_row(one.row, text, False) for one in rows for text in one.wrong]
+    right = [_labelled_row(one.row, text, True) for one in rows for text in one.right]
+    good = right[: GOOD_PER_BAD * len(bad)]
+    missed = [one.row for one in rows if one.wrong]
+    gold = [_labelled_row(row, row.answers["completion"], True) for row in missed[: max(0, len(bad) - len(good))]]
+    return [*good, *gold, *bad]
 
 
 def _labelled_row(row: Example, completion: str, label: bool) -> Example:
     return replace(row, answers={"completion": completion}, label=label)
 
 
-def judged_before(attempts: Iterable[AttemptRecord]) -> dict[int, OwnAnswer]:
+def judged_before(attempts: Iterable[AttemptRecord], samples: int = 1) -> dict[int, Sequence[OwnAnswer]]:
     """The answers on record by row number: all attempts of a stage start from one model, which is asked once.
 
-    Answers that could not be judged are asked for again.
+    A row is asked again if one of its answers could not be judged; then its last answers count.
     """
-    answers = [answer for attempt in attempts for answer in attempt.own_answers]
-    return {answer.number: answer for answer in answers if answer.verdict is not Verdict.INVALID}
+    known = by_row(answer for attempt in attempts for answer in attempt.own_answers)
+    last = {number: answers[-samples:] for number, answers in known.items()}
+    judged = {n: some for n, some in last.items() if all(answer.verdict is not Verdict.INVALID for answer in some)}
+    return {number: answers for number, answers in judged.items() if len(answers) == samples}

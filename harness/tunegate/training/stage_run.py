@@ -35,7 +35,7 @@ from tunegate.training import row_numbers
 from tunegate.training.attempt_folder import prepare
 from tunegate.training.inspection import inspect_misses
 from tunegate.training.job import job_of, rows_of, scorer_of
-from tunegate.training.own_answers import RowsToTrain, ask_rows, is_raw, judged_before, preference_rows
+from tunegate.training.own_answers import RowsToTrain, ask_rows, by_row, is_raw, judged_before, preference_rows
 from tunegate.training.stage_diagnosis import StageDiagnosis
 from tunegate.training.stage_gates import StageGates
 from tunegate.training.tools import ModelOnDisk, ModelUnderTest, Tools
@@ -245,13 +245,13 @@ class StageRun:
         if spec is None:
             return RowsToTrain(list(rows))
         suite = self.pipeline.suites[spec.judged_by]
-        known = judged_before(self._attempts().values())
+        known = judged_before(self._attempts().values(), spec.samples)
         new = [row for row in rows if is_raw(row) and row.number not in known]
         if new:
             model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
             label = f"{self.stage.name}#{number} own answers"
             asked = replace(suite, settings=settings_of(spec, suite))
-            answers = ask_rows(asked, model, new, partial(self.tools.progress, label))
+            answers = ask_rows(asked, model, new, partial(self.tools.progress, label), spec.samples)
             settings = None if asked.settings == suite.settings else asked.settings.facts()
             self.log.append(
                 OwnAnswersJudged(
@@ -262,7 +262,7 @@ class StageRun:
                     settings=settings,
                 )
             )
-            known |= {answer.number: answer for answer in answers}
+            known |= by_row(answers)
         return preference_rows(self.stage.spec.method, rows, known, spec.at_least)
 
     def _scorer(self) -> AttemptRecord | None:
