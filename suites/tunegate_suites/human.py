@@ -10,7 +10,7 @@ from tunegate.cases.case import Case
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import NO_LABEL, Finding, Verdict
 from tunegate.exceptions import ConfigError
-from tunegate.gates.people import PeopleLabels, answer_sha256, read_people
+from tunegate.gates.people import PeopleLabels, read_people
 from tunegate.hashes import sha256_of
 from tunegate.reading.files import resolve
 from tunegate.trust.wants import Wants
@@ -21,10 +21,11 @@ class Human(CheckBase):
     """Most people who judged this very answer say that it is right.
 
     `tunegate review` writes the page on which they judge, and `tunegate review merge` the file of labels, which the
-    check reads when it judges. A label is for the bytes of an answer (`response_sha256`), so a model that was trained
-    again needs new labels. An answer without a label, or that people did not decide, makes its case INVALID. If only
-    labels are missing, the gate is INCONCLUSIVE; once they are there, the same command decides it on the same answers.
-    The file is not part of the suite's hash, since it grows; its own hash is in the version of each finding.
+    check reads when it judges. A label is for the bytes of an answer (`response_sha256`) to its prompt, so a model that
+    was trained again needs new labels. An answer without a label, or that people did not decide, makes its case
+    INVALID. If only labels are missing, the gate is INCONCLUSIVE; once they are there, the same command decides it on
+    the same answers. The file is not part of the suite's hash, since it grows; its own hash is in the version of each
+    finding.
     """
 
     shorthand: ClassVar[str | None] = "labels"
@@ -61,7 +62,7 @@ class Human(CheckBase):
     def _read(self) -> tuple[PeopleLabels, str]:
         """The labels, and what the version of a finding says of their file."""
         if not self._path.exists():
-            return PeopleLabels({}), "no labels yet"
+            return PeopleLabels(), "no labels yet"
         return read_people(self._path, may_be_empty=True), f"labels {sha256_of(self._path)}"
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
@@ -73,11 +74,10 @@ class Human(CheckBase):
 
     def _finding(self, sample: Sample, labels: PeopleLabels, version: str) -> Finding:
         text = sample.response.text if sample.whole is None else sample.whole
-        answer = (sample.case.id, answer_sha256(text))
-        if answer in labels.passes:
-            verdict, value = (Verdict.PASS, "right") if labels.passes[answer] else (Verdict.FAIL, "wrong")
-            return Finding(self.name, verdict, value, f"people say that it is {value}", version)
-        if answer in labels.undecided:
-            reason = "people did not decide whether it is right"
-            return Finding(self.name, Verdict.INVALID, "can't tell", reason, version)
-        return Finding(self.name, Verdict.INVALID, NO_LABEL, "nobody has labelled this answer yet", version)
+        verdict = labels.verdict(sample.case.id, sample.case.prompt, text)
+        if verdict is None:
+            return Finding(self.name, Verdict.INVALID, NO_LABEL, "nobody has labelled this answer yet", version)
+        if verdict is Verdict.INVALID:
+            return Finding(self.name, verdict, "can't tell", "people did not decide whether it is right", version)
+        value = "right" if verdict is Verdict.PASS else "wrong"
+        return Finding(self.name, verdict, value, f"people say that it is {value}", version)

@@ -56,6 +56,8 @@ def test_an_admission_expires(folder: Path) -> None:
         (ago(0), (ago(91), ago(1)), "INVALID"),  # old labels that are measured again stay old
         (ago(0), (ago(80), ago(1)), "PASS"),
         ("", None, "INVALID"),  # nobody knows how old it is
+        (ago(-2), None, "INVALID"),  # a clock was wrong then, or is now
+        (ago(0), (ago(-400), ago(-1)), "PASS"),
     ):
         admit(folder, made, labelled)
         [found] = judge(folder, admit=within).judge([ASKED])
@@ -113,6 +115,24 @@ def test_how_old_it_is_can_be_read_everywhere(folder: Path, capsys: Capture) -> 
     capsys.readouterr()
     assert main(["judge", "judge.yaml", "--labels", "labels.jsonl"]) == 1
     assert "NOT ADMITTED: the judge's admission expired: it is 32 days old" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("strange", "code"), [("01.03.2020", 2), (None, 0)])
+def test_a_text_among_the_days_of_labels_hides_no_old_label(
+    folder: Path, capsys: Capture, strange: str | None, code: int
+) -> None:
+    rows = [
+        {
+            "id": str(n), "prompt": f"Which is {n}?", "references": [f"GENE{n}X"],
+            "labelled": strange if n == 7 else ago(30),
+            "response": f"It is GENE{n}X." if n % 2 else "Nobody knows.", "label": "right" if n % 2 else "wrong",
+        }
+        for n in range(80)
+    ]  # fmt: skip
+    write_jsonl(folder / "labels.jsonl", rows)
+    (folder / "judge.yaml").write_text(json.dumps(COMPARE))
+    assert main(["judge", "judge.yaml", "--labels", "labels.jsonl"]) == code
+    assert ("labelled: expected a day such as 2026-11-30" in capsys.readouterr().err) == bool(code)
 
 
 def test_an_age_is_of_its_first_label() -> None:

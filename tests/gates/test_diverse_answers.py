@@ -140,6 +140,9 @@ def test_each_key_of_the_rule_counts(folder: Path) -> None:
         ("diversity: {at_least: 1.5}", "suite.yaml:5: diversity.at_least: "),
         ("diversity: {measures: [distinct_3]}", "distinct_3"),
         ("diversity: {measures: [gzip, gzip]}", "expected different measures, got gzip, gzip"),
+        ("diversity: {risk: 0.0001}", "suite.yaml:5: diversity.risk: "),
+        ("diversity: {against: same.jsonl}", "the texts of same.jsonl are all the same, so any answers are as diverse"),
+        ("diversity: {against: blank.jsonl}", "blank.jsonl:2: the text is empty; remove the row"),
         ("diversity: {}", "60 of 60 cases have none, such as 'q0'; name other texts: `against: "),
         ("diversity: {against: gone.jsonl}", "gone.jsonl: no such file"),
         ("diversity: {against: few.jsonl}", "few.jsonl has 5 texts, but a draw has 60 answers"),
@@ -149,6 +152,8 @@ def test_each_key_of_the_rule_counts(folder: Path) -> None:
 )
 def test_a_rule_that_cannot_be_applied_is_refused(folder: Path, capsys: Capture, keys: str, said: str) -> None:
     write_jsonl(Path("few.jsonl"), [{"completion": one, "answer": one} for one in sentences(5)])
+    write_jsonl(Path("same.jsonl"), [{"completion": one} for one in ("Yes, it is.", "yes it is") * 50])
+    write_jsonl(Path("blank.jsonl"), [{"completion": one} for one in ("Yes.", " ") * 50])
     suite([None] * 60, keys)
     if keys.startswith("plan"):
         text = Path("suite.yaml").read_text()
@@ -157,6 +162,12 @@ def test_a_rule_that_cannot_be_applied_is_refused(folder: Path, capsys: Capture,
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+
+
+def test_references_that_are_all_the_same_ask_for_nothing(folder: Path, capsys: Capture) -> None:
+    suite(["yes"] * 60, "diversity: {}")
+    assert gate(["no"] * 60) == 2
+    assert "suite.yaml:5: diversity: the references are all the same" in capsys.readouterr().err
 
 
 def test_a_plan_that_stops_early_is_refused(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.bank import write_jsonl
+from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.gates.people import people_rate, rates_of, read_people
@@ -80,7 +81,8 @@ def test_an_answer_may_be_given_by_its_text_and_judged_by_several(run: Path, tmp
     tie = {"case_id": gate.outcomes[50].case_id, "response": gate.outcomes[50].response}
     rows += [{**tie, "label": "pass"}, {**tie, "label": "fail"}, {**tie, "label": "can’t tell"}]
     found = read_people(write_jsonl(tmp_path / "labels.jsonl", rows))
-    assert (len(found.passes), set(found.passes.values()), len(found.undecided)) == (40, {True}, 1)
+    said = [found.verdict(one.case_id, one.prompt, one.response) for one in gate.outcomes]
+    assert (said.count(Verdict.PASS), said.count(Verdict.INVALID), said.count(Verdict.FAIL)) == (40, 1, 0)
     rate = people_rate(gate, found)
     assert rate is not None
     assert (rate.rate.labels, rate.undecided) == (40, 1)

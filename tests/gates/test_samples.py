@@ -19,7 +19,7 @@ from tunegate.checks.outcome import CasePasses, Verdict, vote
 from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.ask import asked_prompts
 from tunegate.gates.gate_run import GateRequest, run_gate
-from tunegate.gates.people import PeopleLabels, people_rate
+from tunegate.gates.people import PeopleLabels, Vote, people_rate
 from tunegate.models.model import Fault, GenerationSettings, Response
 from tunegate.models.responses import load_responses
 from tunegate.progress import no_progress
@@ -280,7 +280,7 @@ def test_peoples_labels_count_cases_and_only_those_with_a_label_for_each_answer(
             for outcome in gate.outcomes
             for answer, one in zip(outcome.samples, passed, strict=True)
         ]
-        return PeopleLabels({answer: one for answer, one in answers if one is not None})
+        return PeopleLabels({answer: [Vote(one)] for answer, one in answers if one is not None})
 
     by_majority = people_rate(gate, labels([True, False, True]))
     assert by_majority is not None

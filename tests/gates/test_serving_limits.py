@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.gates.limits import measure
 from tunegate.models.machine import repeat_share
 from tunegate.models.model import Fault, GenerationSettings, Model, Response, ScriptedModel, StoredResponses
+from tunegate.models.open_model import find_model
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.shared_answers import SharedAnswers
 from tunegate.models.streamed import FirstToken, whole_reply
@@ -231,9 +233,9 @@ def test_a_real_model_is_measured_and_the_report_shows_it(tmp_path: Path, capsys
     assert gate.figures.memory_of == "process"
 
 
-def test_a_model_against_itself_is_measured_in_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    model = make_tiny_model(tmp_path / "model")
-    limits = {"latency_ms": {"p": 50, "max_ratio": 1000, "baseline": "model"}}
+def test_a_model_and_its_baseline_are_measured_in_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model, other = make_tiny_model(tmp_path / "model"), make_tiny_model(tmp_path / "other", seed=1)
+    limits = {"latency_ms": {"p": 50, "max_ratio": 1000, "baseline": "other"}}
     generate = {"max_new_tokens": 2}
     suite = write_suite(
         tmp_path, limits, checks=[{"regex": "[a-z]"}], plan={"draw": 20, "accept": 1}, generate=generate
@@ -243,7 +245,12 @@ def test_a_model_against_itself_is_measured_in_turns(tmp_path: Path, capsys: pyt
     assert "20 of 20 requests within 1000 times the time of" in capsys.readouterr().out
     [gate] = read_run(tmp_path / "run").all_gates()
     assert gate.figures is not None
-    assert (len(gate.figures.baseline_timings), gate.figures.baseline_sha256) == (20, gate.model_sha256)
+    assert (len(gate.figures.baseline_timings), gate.figures.baseline_sha256) == (20, find_model(str(other)).sha256)
+    shutil.copytree(model, tmp_path / "copy")
+    suite.write_text(suite.read_text().replace('"other"', '"copy"'))
+    capsys.readouterr()
+    assert main([*arguments[:-3], str(tmp_path / "again"), *arguments[-2:]]) == 2
+    assert "has the weights of the model itself; name another model" in capsys.readouterr().err
 
 
 def test_a_comparison_says_that_it_measures_no_limits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -442,6 +449,7 @@ def test_base_is_the_model_of_the_pipeline(tmp_path: Path, base: float, verdict:
         ({"latency_ms": {"max_ratio": 2, "baseline": "base", "p": 100}}, "99 or less"),
         ({"latncy_ms": 800}, "latency_ms"),
         ({"cost_per_1k": {"max": 1}}, "input"),
+        ({"cost_per_1k": {"max": 1, "input": 0, "output": 0}}, "both prices are 0"),
     ],
 )
 def test_bad_limits_are_refused_in_one_line(tmp_path: Path, limits: Any, said: str):

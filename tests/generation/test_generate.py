@@ -255,6 +255,13 @@ def test_answers_under_other_settings_and_foreign_files_are_not_touched(capsys: 
         assert run(place.place) == 2
         assert "out.jsonl: already exists and is not overwritten" in capsys.readouterr().err
         Path("out.jsonl").unlink()
+        assert run(place.place) == run(place.place) == 0
+        edited = Path("out.jsonl").read_text().replace('"completion"', '"mine": 1, "completion"')
+        Path("out.jsonl").write_text(edited)  # rows that were corrected by hand are work, too
+        assert run(place.place) == 2
+        assert Path("out.jsonl").read_text() == edited
+        Path("out.jsonl.answers.jsonl").unlink()
+        Path("out.jsonl").unlink()
         assert run(place.place) == 0
         before = Path("out.jsonl").read_bytes()
         assert run(place.place, "--max-new-tokens", "5") == 2

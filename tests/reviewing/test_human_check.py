@@ -138,6 +138,46 @@ def test_labels_of_another_models_answers_do_not_count(waiting: Path, tmp_path: 
     assert "labels: 100 answers wait for people" in capsys.readouterr().out
 
 
+def test_labels_of_another_question_do_not_count(waiting: Path, capsys: Capture) -> None:
+    """Another suite has the same ids, and the same short answers: there, they are wrong."""
+    label(waiting)
+    assert main(GATE) == 0
+    rows = [json.loads(line) for line in Path("cases.jsonl").read_text().splitlines()]
+    write_jsonl(Path("other.jsonl"), [{**row, "prompt": f"{row['prompt']} And one more?"} for row in rows])
+    Path("other.yaml").write_text(Path("facts.yaml").read_text().replace("cases.jsonl", "other.jsonl"))
+    capsys.readouterr()
+    assert main([*GATE[:4], "other.yaml", "--run", "other"]) == 4
+    assert "labels: 100 answers wait for people" in capsys.readouterr().out
+
+
+def test_a_label_that_changes_while_others_are_missing_counts_as_it_is_now(waiting: Path, capsys: Capture) -> None:
+    label(waiting, "--n", "85", wrong=())
+    assert main(GATE) == 4
+    rows = [json.loads(line) for line in Path("labels.jsonl").read_text().splitlines()]
+    assert sum(row["label"] == "right" for row in rows) > 70
+    write_jsonl(Path("labels.jsonl"), [{**row, "label": "wrong"} for row in rows[:40]] + rows[40:])
+    capsys.readouterr()
+    assert main(GATE) == 1
+    failed = sum(row["label"] == "wrong" for row in rows[40:]) + 40
+    [gate] = read_run(waiting).all_gates()
+    assert gate.failed == failed
+    assert main(["verify", "gate"]) in (0, 1)
+
+
+def test_a_reviewer_counts_once(waiting: Path, capsys: Capture) -> None:
+    """Ann's file is there twice, under two spellings of her name: against Bob she has no majority."""
+    [gate] = read_run(waiting).all_gates()
+    rows = [{"case_id": one.case_id, "response": one.response} for one in gate.outcomes]
+    said = [("ann", "right"), ("Ann ", "right"), ("bob", "wrong")]
+    write_jsonl(Path("labels.jsonl"), [{**row, "reviewer": who, "label": what} for row in rows for who, what in said])
+    assert main(GATE) == 3
+    assert "people did not decide" in capsys.readouterr().out
+    more = {**rows[0], "reviewer": "ANN", "label": "wrong"}
+    write_jsonl(Path("labels.jsonl"), [{**rows[0], "reviewer": "ann", "label": "right"}, more])
+    assert main(GATE) == 2
+    assert "labels.jsonl:2: 'ANN' says something else of this answer on line 1" in capsys.readouterr().err
+
+
 def test_the_hash_of_the_labels_is_on_record_and_verify_judges_again(waiting: Path, capsys: Capture) -> None:
     label(waiting)
     assert main(GATE) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_two_reviewers_are_compared_and_their_labels_written(review: Write, gate
     assert labels[0]["prompt"].startswith("What is")
     assert {row["labelled"] for row in labels} == {"2026-11-30"}
     people = read_people(Path("labels.jsonl"))
-    assert (len(people.passes), len(people.undecided)) == (37, 3)
+    assert (len(people.votes), len(people.labelled)) == (40, 37)
     assert main(["report", str(gate), "--labels", "labels.jsonl"]) == 0
     assert "from 37 labels of 100 answers; people did not decide 3" not in capsys.readouterr().err
 
@@ -142,9 +143,9 @@ def test_a_file_of_labels_grows_and_never_contradicts_itself(
     more = write_review(tmp_path / "more.jsonl", page, "ann", lambda item, turn: "wrong")
     assert main(["review", "merge", str(more), "--out", "labels.jsonl"]) == 0
     assert "labels: labels.jsonl, after 40 rows of other answers" in capsys.readouterr().out
-    assert len(read_people(Path("labels.jsonl")).passes) == 49
+    assert len(read_people(Path("labels.jsonl")).labelled) == 49
     merged(capsys, ann, "--out", "labels.jsonl")  # what was undecided is decided now
-    assert len(read_people(Path("labels.jsonl")).passes) == 50
+    assert len(read_people(Path("labels.jsonl")).labelled) == 50
     dan = review("dan", one)
     assert main(["review", "merge", str(dan), "--out", "labels.jsonl"]) == 2
     said = capsys.readouterr().err
@@ -207,6 +208,10 @@ def changed(path: Path, *, line: int | None = None, **values: Any) -> Path:
     return write_jsonl(path, rows)
 
 
+def renamed(path: Path, reviewer: str) -> Path:
+    return write_jsonl(path, [{**json.loads(one), "reviewer": reviewer} for one in path.read_text().splitlines()])
+
+
 def test_files_of_different_reviews_are_refused(review: Write, tmp_path: Path, capsys: Capture) -> None:
     ann, bob = review("ann"), review("bob")
     for field, what in (("record_sha256", "record"), ("rubric_sha256", "rubric")):
@@ -214,9 +219,24 @@ def test_files_of_different_reviews_are_refused(review: Write, tmp_path: Path, c
         changed(bob, **{field: "0" * 64})
         assert f"another {what} than that of" in refused(capsys, ann, bob)
         bob.write_text(before)
-    changed(bob, reviewer="Ann")
-    assert "its reviewer 'Ann' is that of" in refused(capsys, ann, bob)
+    renamed(bob, "Ann ")
+    assert "its reviewer 'Ann ' is that of" in refused(capsys, ann, bob)
     assert "a person counts once" in refused(capsys, ann, ann)
+
+
+def test_a_copy_under_another_name_is_no_second_reviewer(review: Write, capsys: Capture) -> None:
+    ann = review("ann")
+    copy = renamed(Path(shutil.copy(ann, "zoe.jsonl")), "zoe")
+    assert "ann.jsonl: the same verdicts in the same order and the same seconds as in zoe" in refused(capsys, ann, copy)
+
+
+def test_two_who_settle_otherwise_are_refused(review: Write, capsys: Capture) -> None:
+    """The order of the files must not decide."""
+    ann, bob = review("ann"), review("bob", label=lambda item, turn: "right")
+    case = cases(ann)[0]
+    judges = [changed(review(name, *wrong), settles=True) for name, wrong in (("cat", ()), ("dan", (case,)))]
+    for two in (judges, judges[::-1]):
+        assert f"it settles {case!r} otherwise than" in refused(capsys, ann, bob, *two)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +252,14 @@ def test_files_of_different_reviews_are_refused(review: Write, tmp_path: Path, c
         (0, {"format": "other"}, "ann.jsonl: not a file that a page of `tunegate review` saved"),
         (0, {"kind": "lines"}, "ann.jsonl:1: kind: missing or wrong"),
         (0, {"reviewer": ""}, "ann.jsonl:1: reviewer: missing or wrong"),
+        (
+            0,
+            {"saved": "yesterday"},
+            "ann.jsonl:1: saved: expected a time such as 2026-11-30T10:00:00Z, got 'yesterday'",
+        ),
+        (0, {"saved": None}, "ann.jsonl:1: saved: expected a time"),
+        (3, {"reviewer": "bob"}, "ann.jsonl:4: reviewer: expected 'ann' as on line 1, got 'bob'"),
+        (3, {"prompt_sha256": "0" * 64}, "ann.jsonl:4: the label is of another prompt of"),
     ],
 )
 def test_a_file_that_was_changed_is_refused(
@@ -279,7 +307,7 @@ def test_without_the_record_labels_are_not_compared_and_this_is_said(
     capsys.readouterr()
     assert main(["review", "merge", str(ann), "--out", "labels.jsonl"]) == 0
     assert "the reviewed gate is not here" in capsys.readouterr().out
-    assert "prompt" not in Path("labels.jsonl").read_text()
+    assert '"prompt":' not in Path("labels.jsonl").read_text()
     assert "name it with --of" in refused(capsys, ann, bob, "--adjudicate", "d.html")
     assert main(["review", "merge", str(ann), "--of", str(tmp_path / "gate"), "--out", "labels.jsonl"]) == 0
     assert "prompt" in Path("labels.jsonl").read_text()

@@ -72,7 +72,17 @@ def test_a_person_judges_twenty_answers(open_page: Open, gate: Path, tmp_path: P
     data = data_of(tmp_path / "review.html")
     assert header == {**data["header"], "reviewer": "Ann Lee", "showings": 22, "saved": header["saved"]}
     assert set(rows[0]) == {
-        *("case_id", "response_sha256", "reviewer", "label", "comment", "seconds", "order", "repeat_of")
+        *(
+            "case_id",
+            "prompt_sha256",
+            "response_sha256",
+            "reviewer",
+            "label",
+            "comment",
+            "seconds",
+            "order",
+            "repeat_of",
+        )
     }
     assert [row["order"] for row in rows] == list(range(1, 23))
     assert [row["label"] for row in rows[:6]] == ["right" if right else "wrong" for _, right in truth[:6]]
@@ -92,7 +102,11 @@ def test_a_person_judges_twenty_answers(open_page: Open, gate: Path, tmp_path: P
     for row in rows:
         assert row["response_sha256"] == hashlib.sha256(by_id[row["case_id"]].response.encode()).hexdigest()
     found = read_people(tmp_path / "ann.jsonl")  # one reviewer's file is a file of labels
-    assert len(found.passes) + len(found.undecided) == 20
+    assert len(found.votes) == 20
+    assert all(
+        found.verdict(one.case_id, one.prompt, one.response) for one in map(by_id.get, {r["case_id"] for r in rows})
+    )
+    assert all(found.verdict(row["case_id"], "another prompt", by_id[row["case_id"]].response) is None for row in rows)
     rate = people_rate(record, found)
     assert rate is None or rate.rate.labels >= 19
 

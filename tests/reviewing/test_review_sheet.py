@@ -73,7 +73,9 @@ def test_the_page_reveals_no_verdict_model_or_attempt(tmp_path: Path) -> None:
     for word in ("PASS", "FAIL", "exact", "about_", "facts", "gate.jsonl", str(tmp_path), "score", "verdict"):
         assert word not in data, word
     [record] = read_run(gate).all_gates()
-    assert {key for one in json.loads(data)["items"] for key in one} == {"id", "prompt", "references", "answers"}
+    assert {key for one in json.loads(data)["items"] for key in one} == {
+        *("id", "prompt_sha256", "prompt", "references", "answers")
+    }
     others = [one for one in record.outcomes if one.verdict == "FAIL"]
     assert others
     turned = replace(record, outcomes=tuple(replace(one, verdict="PASS", findings=()) for one in record.outcomes))

@@ -218,6 +218,31 @@ def test_a_damaged_export_is_not_promoted(
     assert not (tmp_path / "registry" / "exports").exists()
 
 
+@pytest.mark.parametrize("place", ["files", "model", "gates", "link"])
+def test_an_export_of_a_stranger_writes_nowhere_else(
+    place: str, model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name such as ../../config in `export.json` would be copied out of the registry."""
+    out = _exported(model, suite, tmp_path / "out")
+    record = json.loads((out / "export.json").read_text())
+    (tmp_path / "evil").write_text("evil")
+    if place == "files":
+        record["files"]["../evil"] = sha256_of(tmp_path / "evil")
+    elif place == "model":
+        record["model"] = str((out / "model.gguf").rename(tmp_path / "model.gguf"))
+        del record["files"]["model.gguf"]
+    elif place == "gates":
+        shutil.copytree(out / "gates" / "suite", tmp_path / "suite")
+        record["gates"]["../../suite"] = record["gates"]["suite"]
+    else:
+        (out / "model.gguf").rename(tmp_path / "model.gguf")
+        (out / "model.gguf").symlink_to(tmp_path / "model.gguf")
+    (out / "export.json").write_text(json.dumps(record))
+    assert main(["promote", str(out), "--registry", str(tmp_path / "registry")]) == 5
+    assert "leads out of the export; no export wrote this" in capsys.readouterr().err
+    assert not (tmp_path / "registry" / "exports").exists()
+
+
 def sealed_again_as_passed(place: Path) -> str:
     """Forge a record under a whole chain of hashes: the export got nothing right, and its verdict is PASS."""
     events = events_of(place)

@@ -160,6 +160,31 @@ def test_without_log_probabilities_only_equal_answers_show_it(
     assert said["median_gap"] is None
 
 
+def _nan(top: list[dict[str, Any]]) -> object:
+    return [{**one, "logprob": float("nan")} for one in top]
+
+
+def _no_bytes(top: list[dict[str, Any]]) -> object:
+    return [{**one, "bytes": [999, "x"], "logprob": None} for one in top]
+
+
+@pytest.mark.parametrize(
+    ("tells", "verdict"), [(lambda top: top[:1], "differs"), (_nan, "INVALID"), (_no_bytes, "INVALID")]
+)
+def test_log_probabilities_that_say_nothing_hide_no_other_weights(
+    tells: Any, verdict: str, model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that lists the chosen token alone, NaN of broken weights, bytes that are none; and no case that can be
+    lost."""
+    rows = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
+    write_jsonl(tmp_path / "cases.jsonl", [{**row, "answer": "never said"} for row in rows])
+    other = make_tiny_model(tmp_path / "other", seed=1)
+    with serving(Stub(loaded(other), tells=tells)) as url:
+        said = check(capsys, url, model, suite)
+    assert said["equal_answers"]["count"] < N
+    assert said["verdict"] == verdict
+
+
 def test_a_case_without_an_answer_is_invalid(model: Path, suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Stub(loaded(model), refuses=lambda text: "of A" in text or "of B" in text or "of C" in text)) as url:
         said = check(capsys, url, model, suite)

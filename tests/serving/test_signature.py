@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -114,6 +115,19 @@ def test_without_log_probabilities() -> None:
     assert decided(other).unclear == "no_log_probabilities"
 
 
+def test_answers_without_log_probabilities_must_be_equal_even_if_others_have_some() -> None:
+    other = [*pairs(1, gap=None, same_answer=False), *pairs(N - 1)]
+    assert decided(other).unclear == "no_log_probabilities"
+    assert decided([*pairs(1, gap=None), *pairs(N - 1, same_answer=False)]).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("far", "gap_", "found"), [(1, 3.0, []), (2, OTHER_GAP, []), (2, OTHER_GAP + 1e-6, ["mixed"]), (9, 3.0, ["mixed"])]
+)
+def test_one_wrong_copy_behind_a_server_is_no_median(far: int, gap_: float, found: list[str]) -> None:
+    assert kinds(decided([*pairs(far, gap=gap_), *pairs(N - far)])) == found
+
+
 def test_every_fault_has_words() -> None:
     server = ServerFacts(("other",), 50, "Q4_0")
     said = "\n".join(lines(decided(pairs(gap=0.3), server=server)))
@@ -121,13 +135,18 @@ def test_every_fault_has_words() -> None:
     assert "(the server says Q4_0)" in said
     assert "also: context too small: the server takes 50 tokens" in said
     assert "note: the server lists other, not m" in said
+    mixed = fault_in_words(decided([*pairs(5, gap=3.0), *pairs(N - 5)]).faults[0])
+    assert "5 of 20 first-token gaps are above 0.5, although the median is 0.001" in mixed
 
 
 def test_the_gap_of_a_token_that_the_server_does_not_list_is_at_least_the_distance_to_its_last() -> None:
     ours = FirstToken({"A": -0.1, "B": -3.0})
     assert gap(ours, FirstToken({"A": -0.4})) == pytest.approx(0.3)
-    assert gap(ours, FirstToken({"B": -0.1, "C": -2.1})) == pytest.approx(2.0)
-    assert gap(ours, FirstToken({"B": -0.05})) == 0.0
+    assert gap(ours, FirstToken({"B": -0.6, "C": -2.1})) == pytest.approx(2.0)
+    assert gap(ours, FirstToken({"B": -3.0, "": -0.3})) == pytest.approx(0.2)
+    assert gap(FirstToken({"A": -3.0}), FirstToken({"B": -3.0})) is None
+    assert gap(ours, FirstToken({"B": -0.05})) == pytest.approx(-0.1 - math.log(1 - math.exp(-0.05)))
+    assert gap(ours, FirstToken({"B": 0.0})) == pytest.approx(-0.1 - math.log(1e-4))
     assert gap(ours, FirstToken({})) is None
 
 

@@ -81,6 +81,7 @@ def write_review(path: Path, page: Path, reviewer: str, label: Callable[[dict[st
         rows.append(
             {
                 "case_id": item["id"],
+                "prompt_sha256": item["prompt_sha256"],
                 "response_sha256": first,
                 **({"other_sha256": other[0]} if other else {}),
                 "reviewer": reviewer,

@@ -28,6 +28,8 @@ class Stub:
     goes_on: str = ""
     context: int | None = 4096
     refuses: Callable[[str], bool] = lambda text: False
+    tells: Callable[[list[Json]], Any] = lambda top: top
+    """What it makes of the likeliest first tokens."""
 
     def get(self, path: str) -> Json | None:
         rows = {"data": [{"id": "served", "max_model_len": self.context if self.kind == "vllm" else None}]}
@@ -50,7 +52,7 @@ class Stub:
             (first,) = first_tokens.first_tokens(self.model, [case], settings)
             likeliest = list(first.log_probabilities.items())[: body["top_logprobs"]]
             top = [{"token": text, "logprob": value} for text, value in likeliest]
-            choice["logprobs"] = {"content": [{"top_logprobs": top}]}
+            choice["logprobs"] = {"content": [{"top_logprobs": self.tells(top)}]}
         return {"choices": [choice], "usage": {"prompt_tokens": len(ids)}}
 
 

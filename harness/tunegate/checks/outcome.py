@@ -137,6 +137,11 @@ class Outcome:
         return tuple(error for finding in self.findings for error in finding.errors)
 
     @property
+    def by_people(self) -> bool:
+        """Whether people's labels are part of its verdict."""
+        return any(is_human(finding.check) for one in self.samples or (self,) for finding in one.findings)
+
+    @property
     def awaits_people(self) -> bool:
         """Whether only people's verdict is missing: no label, or they could not tell."""
         unjudged = self._unjudged
@@ -200,12 +205,16 @@ def combine(findings: Sequence[Finding]) -> tuple[Verdict, str]:
 
 
 def keep_findings(before: Sequence[Finding], outcome: Outcome) -> Outcome:
-    """The outcome of an answer that was judged before: earlier decisions of checks are kept."""
+    """The outcome of an answer that was judged before: earlier decisions of checks are kept, but not those of people,
+    who may have changed their minds."""
     again = outcome.findings
     if [finding.check for finding in before] != [finding.check for finding in again]:
         return outcome
     decided = (Verdict.PASS, Verdict.FAIL)
-    findings = tuple(old if old.verdict in decided else new for old, new in zip(before, again, strict=True))
+    findings = tuple(
+        old if old.verdict in decided and not is_human(old.check) else new
+        for old, new in zip(before, again, strict=True)
+    )
     verdict, reason = combine(findings)
     return replace(outcome, findings=findings, verdict=verdict, reason=reason)
 

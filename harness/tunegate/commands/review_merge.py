@@ -11,6 +11,7 @@ from typing import Any
 
 from tunegate.commands import console
 from tunegate.exceptions import ConfigError, TunegateError
+from tunegate.gates.people import prompt_sha256
 from tunegate.gates.recorded_answers import gates_at
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
@@ -19,7 +20,7 @@ from tunegate.reviewing.label_file import Texts, label_rows, pair_rows, write_la
 from tunegate.reviewing.merged import Agreement, Label, Merged, merge
 from tunegate.reviewing.review_file import CANT_TELL, ReviewFile, read_review
 from tunegate.reviewing.review_rubric import PLAIN, PLAIN_PAIRS, ReviewRubric, read_review_rubric
-from tunegate.reviewing.sheet import Item, record_sha256, sheet_of, texts_of, turns_of
+from tunegate.reviewing.sheet import Item, record_sha256, sheet_of, texts_of
 from tunegate.stats.agreement import Share
 
 OF_PAGES = ("n", "reviewer", "against", "gate")
@@ -93,9 +94,14 @@ def _check_answers(files: Sequence[ReviewFile], gates: Sequence[GateRecord]) -> 
     own = texts_of(gates)
     for one in files:
         for said in one.rows if gates else ():
-            if any((said.key[0], sha) not in own for sha in said.key[1]):
+            case_id, shas = said.key
+            if any((case_id, sha) not in own for sha in shas):
                 raise ConfigError(
-                    f"{one.path}:{said.line}: the label is of another answer to {said.key[0]!r} than on record"
+                    f"{one.path}:{said.line}: the label is of another answer to {case_id!r} than on record"
+                )
+            if said.prompt_sha256 not in (None, prompt_sha256(own[case_id, shas[0]][1].prompt)):
+                raise ConfigError(
+                    f"{one.path}:{said.line}: the label is of another prompt of {case_id!r} than on record"
                 )
 
 
@@ -136,7 +142,7 @@ def _item(label: Label, files: Sequence[ReviewFile], texts: Texts) -> Item:
     said = [one.first[label.key] for one in files if label.key in one.first]
     words = {sha: f"answer {sha[:6]}" for sha in shas} if len(shas) > 1 else {}
     notes = [f"{words.get(one.verdict, one.verdict)}{f': {one.comment}' if one.comment else ''}" for one in said]
-    return Item(case_id, turns_of(outcome.prompt), outcome.references, tuple(text for text, _ in found), tuple(notes))
+    return Item(case_id, outcome.prompt, outcome.references, tuple(text for text, _ in found), tuple(notes))
 
 
 def _rubric(given: str | None, file: ReviewFile) -> ReviewRubric:

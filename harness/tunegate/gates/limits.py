@@ -68,6 +68,8 @@ def measure(
         return Measured(size_bytes=size, machine=machine())
     started, how = clock(), HowTimed(rules.streams, rules.concurrency, clock)
     other = baseline()
+    if other is not None and rules.against != BASE and other.sha256 is not None and other.sha256 == model.sha256:
+        raise ConfigError(f"limits: the baseline {other.name} has the weights of the model itself; name another model")
     facts = machine()
     forget_peaks()
     for one in (model, *([other] if other else [])):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunegate.cases.case import Prompt
 from tunegate.checks.outcome import CasePasses, Outcome, Verdict, vote
 from tunegate.exceptions import ConfigError
-from tunegate.reading.rows import read_rows
+from tunegate.reading.rows import Row, read_rows
 from tunegate.record.record import GateRecord
 from tunegate.stats.labelled import LabelledAnswers, LabelledRate, labelled_rate
+from tunegate.text.normal_form import normalised
 
 PASSES = frozenset({"true", "1", "yes", "right", "correct", "pass"})
 FAILS = frozenset({"false", "0", "no", "wrong", "incorrect", "fail"})
@@ -29,11 +31,37 @@ Answer = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class PeopleLabels:
-    """Of each labelled answer whether people pass it. `undecided` answers have no label, or as many for as against."""
+class Vote:
+    """What one person says of an answer, None if they could not tell; and the hash of the prompt, if it is known."""
 
-    passes: Mapping[Answer, bool]
-    undecided: frozenset[Answer] = frozenset()
+    passes: bool | None
+    prompt_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleLabels:
+    """What people say of answers."""
+
+    votes: Mapping[Answer, Sequence[Vote]] = field(default_factory=dict[Answer, Sequence[Vote]])
+
+    def verdict(self, case_id: str, prompt: Prompt, response: str) -> Verdict | None:
+        """What most people say of an answer to this prompt: INVALID if they did not decide, None without a label.
+
+        Another suite may have a case with the same id and a short answer with the same bytes, such as "yes".
+        """
+        asked = prompt_sha256(prompt)
+        votes = [
+            one for one in self.votes.get((case_id, answer_sha256(response)), ()) if one.prompt_sha256 in (None, asked)
+        ]
+        said = Counter(one.passes for one in votes)
+        if said[True] == said[False]:
+            return Verdict.INVALID if votes else None
+        return Verdict.PASS if said[True] > said[False] else Verdict.FAIL
+
+    @property
+    def labelled(self) -> frozenset[Answer]:
+        """The answers of which somebody said that they are right or wrong."""
+        return frozenset(answer for answer, votes in self.votes.items() if any(one.passes is not None for one in votes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +97,12 @@ NOBODY: Mapping[int, PeopleRate] = {}
 def read_people(path: Path, *, may_be_empty: bool = False) -> PeopleLabels:
     """The labels of a file with `case_id`, `label`, and `response_sha256` or `response`; raises ConfigError.
 
-    Several people may label an answer: the majority counts. A row with `repeat_of` measures a person, not an answer.
-    The file that a page of `tunegate review` saves is read as well: its first line describes the page.
+    Several people may label an answer: the majority counts, and each `reviewer` once. A row with `repeat_of` measures a
+    person, not an answer. If a row names its prompt (`prompt_sha256`, or `prompt`), it counts for no other. The file
+    that a page of `tunegate review` saves is read as well: its first line describes the page.
     """
-    votes: dict[Answer, Counter[bool]] = {}
-    unlabelled: set[Answer] = set()
+    votes: dict[Answer, list[Vote]] = {}
+    said: dict[tuple[object, ...], tuple[int, bool | None]] = {}
     for number, row in read_rows(path):
         if row.get("format") is not None:
             _check_header(path, number, row)
@@ -81,15 +110,21 @@ def read_people(path: Path, *, may_be_empty: bool = False) -> PeopleLabels:
         if row.get("repeat_of"):
             continue
         answer = _answer(path, number, row)
-        label = _label(path, number, row)
-        if label is None:
-            unlabelled.add(answer)
-        else:
-            votes.setdefault(answer, Counter())[label] += 1
-    if not votes and not may_be_empty:
+        vote = Vote(_label(path, number, row), prompt_sha256_of(row))
+        if reviewer := row.get("reviewer"):
+            line, before = said.setdefault((answer, vote.prompt_sha256, person(str(reviewer))), (number, vote.passes))
+            if before != vote.passes:
+                raise ConfigError(
+                    f"{path}:{number}: {reviewer!r:.60} says something else of this answer on line {line}; a person "
+                    "counts once: remove one of the rows"
+                )
+            if line != number:
+                continue
+        votes.setdefault(answer, []).append(vote)
+    labels = PeopleLabels(votes)
+    if not labels.labelled and not may_be_empty:
         raise ConfigError(f"{path}: no row has a label; write true or false, right or wrong, pass or fail")
-    decided = {answer: count[True] > count[False] for answer, count in votes.items() if count[True] != count[False]}
-    return PeopleLabels(decided, frozenset((unlabelled | votes.keys()) - decided.keys()))
+    return labels
 
 
 def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
@@ -118,19 +153,24 @@ def people_rate(gate: GateRecord, labels: PeopleLabels) -> PeopleRate | None:
         others_passed=others[True],
     )
     asked = {outcome.case_id for outcome in gate.outcomes}
-    own = {answer for outcome in gate.outcomes for answer in _answers(outcome)}
-    other = sum(answer[0] in asked and answer not in own for answer in labels.passes)
-    undecided = sum(not labels.undecided.isdisjoint(_answers(outcome)) for outcome in gate.outcomes)
+    own = {
+        (one.case_id, answer_sha256(text))
+        for one in gate.outcomes
+        for text, said in zip(_answers(one), _said(one, labels), strict=True)
+        if said is not None
+    }
+    other = sum(answer[0] in asked and answer not in own for answer in labels.labelled)
+    undecided = sum(Verdict.INVALID in _said(outcome, labels) for outcome in gate.outcomes)
     return PeopleRate(labelled_rate(found), len(gate.outcomes), other, undecided)
 
 
 def _by_people(gate: GateRecord, outcome: Outcome, labels: PeopleLabels) -> bool | None:
     """Whether people pass a case; None unless all of its answers have a label."""
-    said = [labels.passes.get(answer) for answer in _answers(outcome)]
-    if None in said:
+    said = [one for one in _said(outcome, labels) if one is Verdict.PASS or one is Verdict.FAIL]
+    if len(said) < len(_answers(outcome)):
         return None
     passes: CasePasses = gate.terms.get("case_passes", "all")
-    return vote([Verdict.PASS if one else Verdict.FAIL for one in said], passes) is Verdict.PASS
+    return vote(said, passes) is Verdict.PASS
 
 
 def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
@@ -141,23 +181,53 @@ def rates_of(gates: Iterable[GateRecord], path: Path) -> dict[int, PeopleRate]:
     if not rates:
         found = [sum(_by_people(gate, outcome, labels) is not None for outcome in gate.outcomes) for gate in all_gates]
         asked = {outcome.case_id for gate in all_gates for outcome in gate.outcomes}
-        strange = sum(case_id not in asked for case_id, _ in labels.passes)
+        strange = sum(case_id not in asked for case_id, _ in labels.labelled)
         raise ConfigError(
             f"{path}: {FEWEST} labelled answers of one gate are needed, and at most {max(found, default=0)} are here: "
-            f"of {len(labels.passes)} answers with a label, {strange} have a case_id that no gate asked; the others "
+            f"of {len(labels.labelled)} answers with a label, {strange} have a case_id that no gate asked; the others "
             "must be the very answers on record (`response_sha256`, or the text as `response`)"
         )
     return rates
 
 
-def _answers(outcome: Outcome) -> list[Answer]:
+def _answers(outcome: Outcome) -> list[str]:
     """The answers to a case: one, or as many as the suite asks for."""
-    return [(outcome.case_id, answer_sha256(answer.response)) for answer in outcome.samples or (outcome,)]
+    return [answer.response for answer in outcome.samples or (outcome,)]
+
+
+def _said(outcome: Outcome, labels: PeopleLabels) -> list[Verdict | None]:
+    """What people say of each answer to a case."""
+    return [labels.verdict(outcome.case_id, outcome.prompt, text) for text in _answers(outcome)]
 
 
 def answer_sha256(text: str) -> str:
     """The hash of an answer's text in UTF-8, by which labels name it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """A prompt as one text; the turns of a chat are named."""
+    return prompt if isinstance(prompt, str) else "\n".join(f"{one['role']}: {one['content']}" for one in prompt)
+
+
+def prompt_sha256(prompt: Prompt) -> str:
+    """The hash of a prompt, by which labels name it."""
+    return answer_sha256(prompt_text(prompt))
+
+
+def prompt_sha256_of(row: Row) -> str | None:
+    """The hash of the prompt that a row of labels names; None if it names none."""
+    given, prompt = row.get("prompt_sha256"), row.get("prompt")
+    return str(given) if given is not None else answer_sha256(prompt) if isinstance(prompt, str) else None
+
+
+def person(name: str) -> str:
+    """A reviewer's name, so that one person is not counted twice for a space or a capital letter.
+
+    >>> person("Ann ") == person("ann")
+    True
+    """
+    return normalised(name) or name
 
 
 def _check_header(path: Path, number: int, row: Mapping[str, Any]) -> None:

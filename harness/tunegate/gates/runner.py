@@ -53,10 +53,10 @@ class GateRunner:
         """Run one draw to its decision.
 
         `begun` is the record of the same draw, interrupted or INVALID: its cases and answers are kept. A case with a
-        verdict is not judged again; a case that could not be judged is judged again from the answer on record, a few
-        times at most; only questions without an answer are asked again. `before` are the outcomes that a retention draw
-        is compared with. If the terms allow a draw to stop early, the model is not asked further once the verdict is
-        certain.
+        verdict is not judged again, unless by people; a case that could not be judged is judged again from the answer
+        on record, a few times at most; only questions without an answer are asked again. `before` are the outcomes that
+        a retention draw is compared with. If the terms allow a draw to stop early, the model is not asked further once
+        the verdict is certain.
         """
         started = time.monotonic()
         check_measurable(terms.limits, model, self.base)
@@ -201,7 +201,7 @@ def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, a
 
 def _with_findings_of_before(judged: JudgedLog, again: Iterator[Outcome]) -> Iterator[Outcome]:
     """Outcomes of answers, some of which were judged before: a check's earlier decision counts, whatever it says
-    now."""
+    now (`keep_findings`)."""
     numbers: Counter[str] = Counter()
     for outcome in again:
         before = judged.outcomes.get(outcome.case_id)

@@ -46,10 +46,11 @@ class Generated:
 def generate(request: Request, progress: Progress) -> Generated:
     """Carry out the request; the same request again asks nothing twice.
 
-    Raises ConfigError, also for a file at `out` that this command did not write, and CannotJudge if no row is left.
+    Raises ConfigError, also for a file at `out` that this command did not write or that was changed since, and
+    CannotJudge if no row is left.
     """
     log = request.out.with_name(request.out.name + SUFFIX)
-    if request.out.exists() and not log.exists():
+    if request.out.exists() and not (log.exists() and _wrote(request.out)):
         raise ConfigError(f"{request.out}: already exists and is not overwritten; name another file with --out")
     answers = AnswersFile(log, _asked(request))
     _ask_all(request, answers, progress)
@@ -67,8 +68,8 @@ def generate(request: Request, progress: Progress) -> Generated:
     text = "".join(json.dumps(row_of(one), ensure_ascii=False) + "\n" for one in chosen.kept)
     card = _card(request, chosen, len(candidates), text)
     for path, content in (
-        (request.out, text),
         (card_path(request.out, "json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n"),
+        (request.out, text),  # after its hash, so that the same command goes on after a crash between the two
         (card_path(request.out, "md"), card_markdown(card)),
     ):
         try:
@@ -81,6 +82,15 @@ def generate(request: Request, progress: Progress) -> Generated:
 def card_path(out: Path, kind: str) -> Path:
     """The card beside the rows; `kind` is `json` or `md`."""
     return out.with_name(f"{out.name}.card.{kind}")
+
+
+def _wrote(out: Path) -> bool:
+    """Whether the rows are as this command wrote them: by the hash on their card."""
+    try:
+        card: Any = json.loads(card_path(out, "json").read_text(encoding="utf-8"))
+        return bool(card["sha256"] == sha256_of(out))
+    except (OSError, ValueError, TypeError, LookupError):  # no card of this command
+        return False
 
 
 def _asked(request: Request) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The log-probabilities of the first token differ as little or as much as the mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from tunegate.models.model import GenerationSettings
 KEPT = 256
 """How many of the likeliest tokens are kept."""
 BATCH = 8
+LEAST = 1e-4
+"""The smallest probability that a server's tokens can leave: what they add up to is rounded."""
+TELLING = 0.1
+"""A lower limit of a gap that is not larger than this could be that of the same weights, and of any others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,9 @@ def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
 def gap(ours: FirstToken, theirs: FirstToken) -> float | None:
     """By how much the log-probability of our likeliest token differs; None where they told none.
 
-    Servers tell a few tokens only. A token that is not among theirs has at most the smallest of theirs, so the gap is
-    at least the distance to that.
+    Servers tell a few tokens only. A token that is not among theirs has at most the smallest of theirs, and at most the
+    probability that theirs leave, so the gap is at least the distance to that. If this is small, the gap is unknown.
+    Some servers tell special tokens as an empty text.
 
     >>> gap(FirstToken({"A": -0.1, "B": -3.0}), FirstToken({"B": -0.2, "A": -1.9}))
     1.8
@@ -72,7 +78,9 @@ def gap(ours: FirstToken, theirs: FirstToken) -> float | None:
         return None
     token = max(ours.log_probabilities, key=ours.log_probabilities.__getitem__)
     value = ours.log_probabilities[token]
-    there = theirs.log_probabilities.get(token)
+    there = theirs.log_probabilities.get(token, theirs.log_probabilities.get(""))
     if there is None:
-        return max(0.0, value - min(theirs.log_probabilities.values()))
+        left = 1.0 - sum(map(math.exp, theirs.log_probabilities.values()))
+        at_least = value - min(*theirs.log_probabilities.values(), math.log(max(left, LEAST)))
+        return at_least if at_least > TELLING else None
     return abs(value - there)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 TOP = 20
 """How many tokens are asked for: the most that OpenAI's API gives."""
+
+MOST_NEGATIVE, ROUNDED = -1e6, 1e-3
+"""What can be a log-probability: not NaN or infinity, and above 0 only by rounding."""
 
 TextOf = Callable[[Sequence[int]], str]
 """The text of token ids, by the tokenizer of the model that should be served."""
@@ -94,9 +98,9 @@ def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in _rows(first, "top_logprobs"):
         value, text, raw = row.get("logprob"), row.get("token"), row.get("bytes")
-        if isinstance(raw, list) and raw:
-            text = bytes(cast(list[int], raw)).decode("utf-8", "replace")
-        if isinstance(text, str) and isinstance(value, int | float):
+        with suppress(TypeError, ValueError):  # no bytes
+            text = bytes(cast(list[int], raw)).decode("utf-8", "replace") if isinstance(raw, list) and raw else text
+        if isinstance(text, str) and isinstance(value, int | float) and MOST_NEGATIVE < value < ROUNDED:
             found.setdefault(text, float(value))
     return found
 

@@ -98,7 +98,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     fields = {"source": dict, "model": str, "sha256": str, "files": dict, "gates": dict}
     if wrong := [name for name, kind in fields.items() if not isinstance(record.get(name), kind)]:
         raise Tampered(f"{folder / EXPORT}: {wrong[0]}: no export wrote this")
+    for name in (record["model"], *record["files"], *(f"{GATES}/{gate}" for gate in record["gates"])):
+        _check_inside(folder, name)
     return record
+
+
+def _check_inside(folder: Path, name: str) -> None:
+    """Raise Tampered for a name that leads out of the export, also by a link: a promotion would copy it there."""
+    inside, path = folder.resolve(), folder / name
+    if path.is_symlink() or inside not in path.resolve().parents:
+        raise Tampered(f"{folder / EXPORT}: {name!r:.100} leads out of the export; no export wrote this")
 
 
 def _passed(folder: Path, record: dict[str, Any], name: str) -> GateRecord:

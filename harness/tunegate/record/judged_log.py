@@ -2,7 +2,7 @@
 
 An answer that a check could not judge is judged again when the gate is started again, as often as a question may be
 asked: without that limit, a judge that says nothing when in doubt would pass everything in the end. People's labels are
-the exception: the same answer has the same label whenever it is read.
+the exception: they are read again until the gate is decided, even if they gave a verdict before.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class JudgedLog:
     in_vain: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, outcome: Outcome) -> None:
-        """Add an outcome; raises ValueError when the case already has a verdict."""
+        """Add an outcome; raises ValueError when the case already has a verdict, unless people gave it."""
         before = self.outcomes.get(outcome.case_id)
-        if before is not None and before.verdict is not Verdict.INVALID:
+        if before is not None and before.verdict is not Verdict.INVALID and not before.by_people:
             raise ValueError(f"{outcome.case_id!r} already has a verdict, but is judged again")
         self.outcomes[outcome.case_id] = outcome
         in_vain = outcome.verdict is Verdict.INVALID and not is_unanswered(outcome) and not outcome.awaits_people
@@ -34,9 +34,12 @@ class JudgedLog:
         return JudgedLog(FrozenDict(self.outcomes), FrozenDict(self.in_vain))
 
     def may_be_judged(self, case_id: str, ask_again: int) -> bool:
-        """Whether the case has no verdict yet, and was not judged too often."""
+        """Whether the case has no verdict yet, or people's, and was not judged in vain too often."""
         outcome = self.outcomes.get(case_id)
-        return outcome is None or (outcome.verdict is Verdict.INVALID and self.in_vain.get(case_id, 0) <= ask_again)
+        if outcome is None:
+            return True
+        is_open = outcome.verdict is Verdict.INVALID or outcome.by_people
+        return is_open and self.in_vain.get(case_id, 0) <= ask_again
 
     @property
     def judged_again(self) -> int:

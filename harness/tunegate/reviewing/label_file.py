@@ -13,6 +13,7 @@ from typing import Any
 
 from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.gates.people import prompt_sha256_of, prompt_text
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reviewing.merged import Label
 from tunegate.reviewing.review_file import CANT_TELL
@@ -28,6 +29,8 @@ def label_rows(labels: Sequence[Label], texts: Texts, rubric_sha256: str) -> lis
     for one in labels:
         case_id, (sha256,) = one.key
         about: dict[str, Any] = {"case_id": case_id, "response_sha256": sha256, "label": one.verdict}
+        if one.prompt_sha256 is not None:
+            about["prompt_sha256"] = one.prompt_sha256
         found = texts.get((case_id, sha256))
         rows.append({**about, **_facts(one, rubric_sha256), **({} if found is None else _texts(*found))})
     return rows
@@ -41,16 +44,9 @@ def pair_rows(labels: Sequence[Label], texts: Texts, rubric_sha256: str) -> list
         if one.verdict == CANT_TELL:
             continue
         (first, outcome), (second, _) = (texts[case_id, sha] for sha in shas)
-        both = {"prompt": prompt_text(outcome), "output_1": first, "output_2": second}
+        both = {"prompt": prompt_text(outcome.prompt), "output_1": first, "output_2": second}
         rows.append({"case_id": case_id, "label": 1 + shas.index(one.verdict), **both, **_facts(one, rubric_sha256)})
     return rows
-
-
-def prompt_text(outcome: Outcome) -> str:
-    """A prompt as one text; the turns of a chat are named."""
-    if isinstance(outcome.prompt, str):
-        return outcome.prompt
-    return "\n".join(f"{message['role']}: {message['content']}" for message in outcome.prompt)
 
 
 def _facts(one: Label, rubric_sha256: str) -> dict[str, Any]:
@@ -64,7 +60,7 @@ def _facts(one: Label, rubric_sha256: str) -> dict[str, Any]:
 
 def _texts(text: str, outcome: Outcome) -> dict[str, Any]:
     group = {} if outcome.group is None else {"group": outcome.group}
-    return {"prompt": prompt_text(outcome), "response": text, "references": list(outcome.references), **group}
+    return {"prompt": prompt_text(outcome.prompt), "response": text, "references": list(outcome.references), **group}
 
 
 def write_labels(path: Path, rows: Sequence[Row]) -> int:
@@ -95,5 +91,5 @@ def _others(path: Path, fresh: Mapping[tuple[object, ...], Row]) -> Iterator[Row
 
 
 def _about(row: Row) -> tuple[object, ...]:
-    """Which answer, or which pair of texts, a row is about."""
-    return tuple(row.get(name) for name in ("case_id", "response_sha256", "output_1", "output_2"))
+    """Which answer, or which pair of texts, to which prompt a row is about."""
+    return prompt_sha256_of(row), *(row.get(name) for name in ("case_id", "response_sha256", "output_1", "output_2"))

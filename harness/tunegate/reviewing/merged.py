@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tunegate.exceptions import ConfigError
+from tunegate.gates.people import person
 from tunegate.reviewing.review_file import CANT_TELL, Key, ReviewFile
 from tunegate.stats.agreement import Interval, Share, kappa, kappa_interval, two_way_kappa_interval
 from tunegate.stats.krippendorff import alpha, alpha_interval
+
+FEWEST_COPIED = 5
+"""Two people who judge so many answers do not take the same seconds for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +32,14 @@ class Agreement:
 @dataclass(frozen=True, slots=True)
 class Label:
     """What people say of an answer: `verdict` is that of the majority, or of who settled it; can't tell if there is
-    none. `verdicts` counts what they said."""
+    none. `verdicts` counts what they said. `prompt_sha256` is None in older files."""
 
     key: Key
     verdict: str
     verdicts: Mapping[str, int]
     labelled: str
     settled: bool = False
+    prompt_sha256: str | None = None
 
     @property
     def disputed(self) -> bool:
@@ -111,11 +116,22 @@ def _labels(files: Sequence[ReviewFile]) -> list[Label]:
     found: list[Label] = []
     for key in dict.fromkeys(key for one in files for key in one.first):
         votes = Counter(one.first[key].verdict for one in files if key in one.first and not one.settles)
-        settled = next((one.first[key].verdict for one in files if one.settles and key in one.first), None)
+        settled = _settled([one for one in files if one.settles and key in one.first], key)
         labelled = min(one.saved for one in files if key in one.first)
         verdict = _majority(votes) if settled is None else settled
-        found.append(Label(key, verdict, dict(sorted(votes.items())), labelled[:10], settled is not None))
+        asked = next((said for one in files if key in one.first and (said := one.first[key].prompt_sha256)), None)
+        found.append(Label(key, verdict, dict(sorted(votes.items())), labelled[:10], settled is not None, asked))
     return found
+
+
+def _settled(files: Sequence[ReviewFile], key: Key) -> str | None:
+    """What those say who settle disagreements; raises ConfigError if they disagree."""
+    for one in files[1:]:
+        if one.first[key].verdict != files[0].first[key].verdict:
+            raise ConfigError(
+                f"{one.path}: it settles {key[0]!r} otherwise than {files[0].path}; merge the file of one of them"
+            )
+    return files[0].first[key].verdict if files else None
 
 
 def _majority(votes: Counter[str]) -> str:
@@ -138,8 +154,14 @@ def _check_together(files: Sequence[ReviewFile]) -> None:
                 raise ConfigError(f"{one.path}: another {what} than that of {first.path}; merge files of one review")
     seen: dict[str, ReviewFile] = {}
     for one in files:
-        before = seen.setdefault(one.reviewer.casefold(), one)
+        before = seen.setdefault(person(one.reviewer), one)
         if before is not one:
             raise ConfigError(
                 f"{one.path}: its reviewer {one.reviewer!r} is that of {before.path} too; a person counts once"
+            )
+        copied = next((other for other in files if other is not one and other.rows == one.rows), None)
+        if len(one.rows) >= FEWEST_COPIED and copied is not None:
+            raise ConfigError(
+                f"{one.path}: the same verdicts in the same order and the same seconds as in {copied.path}; a person "
+                "counts once"
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from tunegate.exceptions import ConfigError
-from tunegate.gates.people import REVIEW
+from tunegate.gates.people import REVIEW, prompt_sha256_of
 from tunegate.reading.rows import Row, read_rows
 from tunegate.reviewing.sheet import Kind
 
@@ -24,7 +25,7 @@ Key = tuple[str, tuple[str, ...]]
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a reviewer said in one turn. `verdict` is right, wrong or can't tell; of a pair, the hash of the better
-    answer or can't tell. `parts` are the marks of the rubric's items."""
+    answer or can't tell. `parts` are the marks of the rubric's items. Older files do not name the prompt."""
 
     line: int
     key: Key
@@ -33,6 +34,8 @@ class Said:
     comment: str = ""
     order: int = 0
     repeat_of: int | None = None
+    seconds: float = 0.0
+    prompt_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,14 @@ def read_review(path: Path) -> ReviewFile:
     if missing or kind not in ("answers", "pairs"):
         raise ConfigError(f"{path}:1: {(missing or ['kind'])[0]}: missing or wrong; save the file again from its page")
     records = [str(header["record_sha256"]), *([str(header.get("against_sha256"))] if kind == "pairs" else [])]
+    reviewer, saved = str(header["reviewer"]), str(header.get("saved"))
+    if not _is_moment(saved):
+        raise ConfigError(f"{path}:1: saved: expected a time such as 2026-11-30T10:00:00Z, got {saved!r:.60}")
+    for number, row in rows[1:]:
+        if row.get("reviewer") != reviewer:
+            raise ConfigError(
+                f"{path}:{number}: reviewer: expected {reviewer!r:.60} as on line 1, got {row.get('reviewer')!r:.60}"
+            )
     said = tuple(_said(path, number, row, kind) for number, row in rows[1:])
     _check_turns(path, said)
     return ReviewFile(
@@ -74,9 +85,9 @@ def read_review(path: Path) -> ReviewFile:
         tuple(records),
         str(header["rubric_sha256"]),
         str(header["page_sha256"]),
-        str(header["reviewer"]),
+        reviewer,
         header.get("settles") is True,
-        str(header.get("saved") or ""),
+        saved,
         said,
     )
 
@@ -100,7 +111,25 @@ def _said(path: Path, number: int, row: Row, kind: Kind) -> Said:
     better: dict[str, str] = dict(zip(SIDES, left_right, strict=False)) if kind == "pairs" else {}
     verdict = better.get(label, label)
     comment = str(row.get("comment") or "")
-    return Said(number, (case_id, tuple(sorted(left_right))), verdict, parts, comment, order, repeat_of)
+    seconds = row.get("seconds")
+    return Said(
+        line=number,
+        key=(case_id, tuple(sorted(left_right))),
+        verdict=verdict,
+        parts=parts,
+        comment=comment,
+        order=order,
+        repeat_of=repeat_of,
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        prompt_sha256=prompt_sha256_of(row),
+    )
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _one_of(place: str, value: object, allowed: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from tunegate.cases.bank import draw_order
 from tunegate.cases.case import Prompt
 from tunegate.checks.outcome import Outcome, is_unlabelled
 from tunegate.exceptions import ConfigError
-from tunegate.gates.people import REVIEW, answer_sha256
+from tunegate.gates.people import REVIEW, answer_sha256, prompt_sha256
 from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.record.judged_log import is_unanswered
 from tunegate.record.record import GateRecord
@@ -37,7 +37,7 @@ class Item:
     """
 
     case_id: str
-    prompt: tuple[tuple[str, str], ...]
+    prompt: Prompt
     references: tuple[str, ...]
     answers: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -113,7 +113,8 @@ class Sheet:
             "items": [
                 {
                     "id": one.case_id,
-                    **({"prompt": [list(turn) for turn in one.prompt]} if "prompt" in shown else {}),
+                    "prompt_sha256": prompt_sha256(one.prompt),
+                    **({"prompt": [list(turn) for turn in turns_of(one.prompt)]} if "prompt" in shown else {}),
                     **({"references": list(one.references)} if "references" in shown and one.references else {}),
                     "answers": [list(pair) for pair in zip(one.answer_hashes, one.answers, strict=True)],
                     **({"notes": list(one.notes)} if one.notes else {}),
@@ -189,7 +190,7 @@ def items_of(gate: GateRecord, *, only_missing: bool = False) -> list[Item]:
     With `only_missing`, only those that wait for a label.
     """
     return [
-        Item(one.case_id, turns_of(one.prompt), one.references, (text,))
+        Item(one.case_id, one.prompt, one.references, (text,))
         for one in gate.outcomes
         if not is_unanswered(one) and (one.awaits_label or not only_missing)
         for text in dict.fromkeys(_texts(one, only_missing=only_missing))
@@ -210,7 +211,7 @@ def pairs_of(gate: GateRecord, other: GateRecord) -> tuple[list[Item], int]:
         raise ConfigError(f"--against: case {strange[0]!r} has another prompt there; both must be of the same suite")
     pairs = [(one, _texts(one)[0], _texts(two)[0]) for one, two in both]
     items = [
-        Item(one.case_id, turns_of(one.prompt), one.references, tuple(sorted((a, b), key=answer_sha256)))
+        Item(one.case_id, one.prompt, one.references, tuple(sorted((a, b), key=answer_sha256)))
         for one, a, b in pairs
         if a != b
     ]

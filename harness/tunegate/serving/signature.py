@@ -34,7 +34,9 @@ FEW_BITS = re.compile(r"(I?Q|TQ)[1-7]|MXFP4")
 SOME = 0.1
 """The share of cases from which something that should not happen counts as a fault."""
 
-FaultKind = Literal["template", "tokens", "context", "stop", "suspect", "quantised", "other_weights", "verdicts"]
+FaultKind = Literal[
+    "template", "tokens", "context", "stop", "suspect", "quantised", "other_weights", "mixed", "verdicts"
+]
 Fact = str | int | float
 
 
@@ -134,7 +136,7 @@ class Serving:
 
 
 def decide(signature: Signature) -> Serving:
-    """Name the faults and decide. Without log-probabilities, only equal answers show that nothing differs.
+    """Name the faults and decide. Where there are no log-probabilities, only equal answers show that nothing differs.
 
     If a case has no answer, only faults that need no answers count: a server that refuses a long prompt differs.
     """
@@ -145,7 +147,7 @@ def decide(signature: Signature) -> Serving:
         return Serving(Verdict.FAIL, signature, faults)
     if signature.comparison.verdict is Verdict.FAIL:
         return Serving(Verdict.INVALID, signature, (), "lost_by_chance")
-    if not signature.gaps and signature.equal.count < signature.equal.of:
+    if any(pair.gap is None and not pair.same_answer for pair in signature.pairs):
         return Serving(Verdict.INVALID, signature, (), "no_log_probabilities")
     return Serving(Verdict.PASS, signature)
 
@@ -234,6 +236,14 @@ def _other_weights(signature: Signature) -> ServingFault | None:
     )
 
 
+def _mixed(signature: Signature) -> ServingFault | None:
+    """Most first tokens are those of the expected weights, and some are not: another copy answers some requests."""
+    median, far = signature.median_gap, sum(gap > OTHER_GAP for gap in signature.gaps)
+    if median is None or median > SAME_GAP or far < max(2, SOME * len(signature.gaps)):
+        return None
+    return ServingFault("mixed", {"far": far, "answers": len(signature.gaps), "gap": median, "allowed": OTHER_GAP})
+
+
 def _verdicts(signature: Signature) -> ServingFault | None:
     """More cases are lost than the retention rule allows, and than chance explains.
 
@@ -248,7 +258,7 @@ def _verdicts(signature: Signature) -> ServingFault | None:
 
 Rule = Callable[[Signature], ServingFault | None]
 PROMPT_RULES: tuple[Rule, ...] = (_template, _tokens)
-WEIGHT_RULES: tuple[Rule, ...] = (_suspect, _quantised, _other_weights)
+WEIGHT_RULES: tuple[Rule, ...] = (_suspect, _quantised, _other_weights, _mixed)
 OTHER_RULES: tuple[Rule, ...] = (_context, _stop, _verdicts)
 
 

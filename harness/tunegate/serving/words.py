@@ -21,12 +21,16 @@ TEMPLATES = {
     "other_weights": (
         "other weights (another base, adapter or revision): the median gap is {gap:.3f}, more than fewer bits explain"
     ),
+    "mixed": (
+        "other weights in some answers: {far} of {answers} first-token gaps are above {allowed:g}, although the median "
+        "is {gap:.3f}; see whether several copies of the server answer"
+    ),
     "verdicts": "worse answers: {lost} of {cases} cases lost and {won} won, {allowed:g} points are allowed",
 }
 UNCLEAR = {
     "not_judged": "a case was not answered or not judged on one side",
-    "no_log_probabilities": "the server gives no log-probabilities, and some answers differ, as they may even on the "
-    "same weights",
+    "no_log_probabilities": "the server gives no log-probabilities for some answers that differ, as they may even on "
+    "the same weights",
     "lost_by_chance": "more cases are lost than allowed, but that may be chance; ask more cases (--n)",
 }
 NAMES = {"PASS": "same", "FAIL": "differs", "INVALID": "INVALID"}

@@ -14,6 +14,7 @@ from tunegate.reading.rows import read_rows
 from tunegate.reading.templates import fill
 from tunegate.reading.yaml_file import KeyPath, YamlFile
 from tunegate.suites.suite_spec import AgainstSpec, DiversitySpec
+from tunegate.text.normal_form import normalised
 from tunegate.verdicts.diversity import FEWEST, DiversityRule
 
 
@@ -44,6 +45,7 @@ def diversity_of(
                 f"the answers are compared with the references, but {len(without)} of {len(cases)} cases have none, "
                 f"such as {without[0]!r}; name other texts: `against: {{path: data/train.jsonl}}`",
             )
+        _check_different([case.references[0] for case in cases], "the references", file, keys)
         return DiversityRule(spec.at_least, tuple(spec.measures), spec.risk), ()
     texts = _texts(spec.against, file, (*keys, "against"))
     if len(texts) < draw:
@@ -52,9 +54,16 @@ def diversity_of(
             f"{spec.against.path} has {len(texts)} texts, but a draw has {draw} answers, and both sides need the same "
             "number; name a file with more rows",
         )
+    _check_different(texts, f"the texts of {spec.against.path}", file, (*keys, "against"))
     sha256 = hashlib.sha256(suite_json(texts)).hexdigest()
     against = f"the texts of {spec.against.path}"
     return DiversityRule(spec.at_least, tuple(spec.measures), spec.risk, against, sha256), texts
+
+
+def _check_different(texts: Sequence[str], what: str, file: YamlFile, keys: KeyPath) -> None:
+    """Refuse texts that any answers are as diverse as."""
+    if len(set(map(normalised, texts))) == 1:
+        raise file.error(keys, f"{what} are all the same, so any answers are as diverse; name other texts")
 
 
 def _texts(spec: AgainstSpec, file: YamlFile, keys: KeyPath) -> tuple[str, ...]:
@@ -63,7 +72,10 @@ def _texts(spec: AgainstSpec, file: YamlFile, keys: KeyPath) -> tuple[str, ...]:
         path = resolve(spec.path, file.path.parent)
         for number, row in read_rows(path):
             try:
-                found.append(fill(spec.text, row))
+                text = fill(spec.text, row)
             except ConfigError as error:
                 raise file.error((*keys, "text"), f"{path}:{number}: {error}") from error
+            if not text.strip():
+                raise file.error((*keys, "text"), f"{path}:{number}: the text is empty; remove the row")
+            found.append(text)
     return tuple(found)

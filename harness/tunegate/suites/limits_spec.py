@@ -72,6 +72,12 @@ class CostLimitSpec(Spec):
     output: Annotated[float, Field(ge=0)]
     """The price of a million tokens of answers."""
 
+    @model_validator(mode="after")
+    def _a_price(self) -> Self:
+        if not self.input and not self.output:
+            raise ValueError("both prices are 0, so any model would keep the limit; write what a million tokens cost")
+        return self
+
 
 Time = Annotated[TimeLimitSpec | None, BeforeValidator(_maximum_only)]
 

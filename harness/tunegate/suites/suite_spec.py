@@ -18,7 +18,7 @@ from tunegate.models.sampling_spec import NO_EFFECT, SamplingSpec, SweepSpec, Te
 from tunegate.reading.spec import FieldTemplate, Name, Spec, Text, listed, path_only
 from tunegate.stats.plans import ASK_AGAIN
 from tunegate.suites.limits_spec import LimitsSpec
-from tunegate.verdicts.diversity import WITHOUT_EXTRA, Measure
+from tunegate.verdicts.diversity import SMALLEST_RISK, WITHOUT_EXTRA, Measure
 
 
 class DrawSpec(Spec):
@@ -282,7 +282,7 @@ class DiversitySpec(Spec):
     `similarity`."""
     against: Annotated[AgainstSpec | None, BeforeValidator(path_only)] = None
     """The other texts, such as the training data. Default: the first reference of each case."""
-    risk: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    risk: Annotated[float, Field(ge=SMALLEST_RISK, lt=0.5)] = 0.05
     """The chance that a draw fails although its model's answers have the share `at_least` by each measure."""
 
     @field_validator("measures")

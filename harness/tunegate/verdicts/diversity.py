@@ -18,6 +18,8 @@ Measure = Literal["distinct_1", "distinct_2", "self_bleu", "gzip", "near_duplica
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 WITHOUT_EXTRA: tuple[Measure, ...] = tuple(name for name in MEASURES if name != "vendi")
 """The measures that need no further package: the default."""
+SMALLEST_RISK = 0.001
+"""A smaller one needs more random halves of the cases than are worth their time."""
 FEWEST = 20
 """With fewer independent texts, no sampling error can be trusted."""
 
@@ -39,7 +41,7 @@ class DiversityRule:
     version: str = "1"
 
     def __post_init__(self) -> None:
-        if not 0 < self.at_least <= 1 or not 0 < self.risk < 0.5 or not {*self.measures} <= {*MEASURES}:
+        if not 0 < self.at_least <= 1 or not SMALLEST_RISK <= self.risk < 0.5 or not {*self.measures} <= {*MEASURES}:
             raise ValueError(f"no such rule of diversity: {self}")
 
 

@@ -83,6 +83,7 @@ function file() {
     const { item, repeatOf, answers } = shown(turn);
     return {
       case_id: item.id,
+      prompt_sha256: item.prompt_sha256,
       response_sha256: answers[0][0],
       ...(PAIRS ? { other_sha256: answers[1][0] } : {}),
       reviewer: state.reviewer,

@@ -104,9 +104,12 @@ def standing(
 def expiry(age: Age, admit: AdmitOptions, today: date) -> str:
     """Why an admission is too old; empty if it is not."""
     days = age.days(today)
-    if admit.days is None or (days is not None and days <= admit.days):
+    if admit.days is None or (days is not None and 0 <= days <= admit.days):
         return ""
-    old = "does not say when it was made" if days is None else f"is {days} days old ({age.in_words})"
+    if days is None:
+        old = "does not say when it was made"
+    else:
+        old = f"is of a day to come ({age.in_words})" if days < 0 else f"is {days} days old ({age.in_words})"
     return f"the judge's admission expired: it {old}, and `admit.within` is {admit.within}; measure it with new labels"
 
 

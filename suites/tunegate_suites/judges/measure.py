@@ -77,6 +77,7 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
             "questions"
         )
     drawn = _drawn(unseen, request.draw, request.seed)
+    labelled = _labelled(request.labels, drawn)
     rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
     counts = LabelCounts(
         file=request.labels.name,
@@ -86,7 +87,7 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         passes=dict(labels.passes),
         fails=dict(labels.fails),
         skipped=dict(labels.skipped),
-        labelled=_labelled(drawn),
+        labelled=labelled,
     )
     return _recorded(judge, request, drawn, rounds, counts)
 
@@ -155,10 +156,17 @@ def _drawn(labels: Sequence[Labelled], draw: int | None, seed: int) -> list[Labe
     return [by_id[case_id] for case_id in draw_order(by_id, seed)[:draw]]
 
 
-def _labelled(labels: Sequence[Labelled]) -> tuple[str, str] | None:
-    """The days of the first and of the last label, from the field `labelled` that `tunegate review merge` writes."""
+def _labelled(path: Path, labels: Sequence[Labelled]) -> tuple[str, str] | None:
+    """The days of the first and of the last label, from the field `labelled` that `tunegate review merge` writes.
+
+    A field of that name without any day is something else. A text among days is refused: it may hide an old label.
+    """
     days = sorted(str(day)[:10] for one in labels if (day := one.sample.case.fields.get("labelled")))
-    return (days[0], days[-1]) if days and all(_is_day(day) for day in days) else None
+    if not any(map(_is_day, days)):
+        return None
+    if strange := next((day for day in days if not _is_day(day)), None):
+        raise ConfigError(f"{path}: labelled: expected a day such as 2026-11-30, as in other rows, got {strange!r}")
+    return days[0], days[-1]
 
 
 def _is_day(text: str) -> bool:
