@@ -48,8 +48,8 @@ def test_the_words_come_first_and_every_method_gives_a_strip(gated: Path, capsys
     assert main(["explain-case", str(gated / "record"), "q1", "--out", str(page)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "case q1 of gate suite: FAIL"
-    assert lines[2].startswith("The answer and the reference part at token 1: ")
-    assert lines[3].startswith("It is based most on the ")
+    assert lines[2].startswith("The answer and the reference first differ at token 1: ")
+    assert lines[3].startswith("The answer depends most on the ")
     assert [line for line in lines if line.startswith("  integrated gradients (by token, 34 passes): ")]
     assert lines[-1] == f"page: {page}"
     assert page.stat().st_size < 500_000

@@ -62,12 +62,15 @@ def chosen_words(result: PromptBakeOff) -> str:
 
 
 def gate_command(result: PromptBakeOff) -> str | None:
-    """The command that gates the model with the best prompt; None if none was chosen."""
+    """The command that gates the model with the best prompt on other cases; None if none was chosen.
+
+    It has another seed: with that of the bake-off, the gate would ask the cases of the choice again.
+    """
     if result.best is None:
         return None
     file = result.files.get(result.best.entry.model)
     words = ["tunegate", "gate", result.model, *(["--prompt-file", file] if file else []), "--suite", result.suite]
-    return shlex.join(words)
+    return shlex.join([*words, "--seed", str(result.choice.seed + 1)])
 
 
 def notes(result: PromptBakeOff) -> Sequence[str]:
@@ -80,5 +83,5 @@ def notes(result: PromptBakeOff) -> Sequence[str]:
         *([chosen] if (chosen := chosen_words(result)) else []),
         conclusion(result),
         *([f"record of the fresh cases: {result.confirmed.folder}"] if result.confirmed else []),
-        *([f"to gate the model with it: {command}"] if command and result.confirmed else []),
+        *([f"to gate the model with it on other cases: {command}"] if command and result.confirmed else []),
     ]
