@@ -83,8 +83,8 @@ def base_was_right(run: RunRecord) -> frozenset[tuple[str, str]]:
 
 
 def _outcomes(gate: GateRecord) -> Iterator[Outcome]:
-    """The judged answers of a draw; older records hold them as its outcomes only."""
-    yield from gate.judged.outcomes.values() if gate.judged.outcomes else gate.outcomes
+    """The answers that decided a draw, as its report shows them; of an undecided draw, those judged so far."""
+    yield from gate.outcomes or gate.judged.outcomes.values()
 
 
 def _stored(gate: GateRecord, outcome: Outcome, place: str, flipped: bool) -> StoredCase:
