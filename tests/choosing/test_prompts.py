@@ -239,7 +239,7 @@ def test_terminal_and_json(kitchen: Kitchen, capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert "prompts of m on suite: 100 cases, drawn with seed 0" in shown
     assert "p-values are corrected for all 3 pairs (Holm)" in shown
-    assert "the fresh cases alone count" in shown
+    assert "only the fresh cases count" in shown
     assert "prompt p97 passes the gate" in shown
     assert "to gate the model with it on other cases: tunegate gate m --prompt-file p97.yaml" in shown
     assert bake_prompts(build_parser().parse_args([*words, "--json"]), suite, kitchen.open) == 0

@@ -35,7 +35,7 @@ from tunegate.progress import Progress, no_progress
 from tunegate.seeds import derived_seed
 
 LONGEST_TARGET = 16
-"""Of an answer that parts from nothing, this many tokens are explained."""
+"""Of an answer without a reference, or equal to it, this many tokens are explained."""
 PARTS, TOKENS = 0, 1
 """The two kinds of pieces of a question: words or sentences, and tokens."""
 
@@ -50,7 +50,7 @@ def explain(
     """Explain the recorded answer to a case by the model that gave it, or by another one.
 
     A method that fails is named in `faults`. Raises CannotJudge for a case without an answer, and ConfigError for a
-    model without weights here: a server, a function, stored answers.
+    model whose weights are not on this machine: a server, a function, stored answers.
     """
     inner, case = _weights_of(model, stored)
     if not stored.answer:
@@ -228,7 +228,7 @@ class _Work:
 
 
 def _target_of(question: Question) -> tuple[int, int]:
-    """The token at which the answer parts from the reference, or the beginning of an answer that does not."""
+    """The first token that differs from the reference, or the beginning of an answer that does not differ."""
     parting = question.parting
     if parting is not None and parting < len(question.answer):
         return parting, parting + 1

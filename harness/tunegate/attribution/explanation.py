@@ -126,7 +126,7 @@ class Lens:
 
     @property
     def appears(self) -> int | None:
-        """The first layer from which on the answer's token leads in every layer; None if it does not lead at last."""
+        """The layer from which the answer's token leads in every layer; None if it does not lead in the last."""
         found = None
         for guess in reversed(self.layers):
             if not guess.leads:

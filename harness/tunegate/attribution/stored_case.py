@@ -1,4 +1,4 @@
-"""A case that a record holds, with its answer, how it was asked, and where the weights are that answered."""
+"""A recorded case with its answer, the settings of its question, and the place of the weights that answered."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _stored(gate: GateRecord, outcome: Outcome, place: str, flipped: bool) -> St
 
 
 def nearest_reference(answer: str, references: Sequence[str]) -> str | None:
-    """Of several right answers, the answer that begins like the answer for longest.
+    """The reference that shares the longest beginning with the answer.
 
     >>> nearest_reference("autosomal dominant", ["recessive", "autosomal recessive"])
     'autosomal recessive'

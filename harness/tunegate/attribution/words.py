@@ -123,8 +123,8 @@ def notes(explanation: Explanation) -> list[str]:
     told = [f"{NAMES[fault.method]} gave no result: {fault.reason}." for fault in explanation.faults]
     if not explanation.rebuilt:
         told.append(
-            "The model does not find each token of the recorded answer most likely here: the answer was encoded in "
-            "another way, or this machine computes in another way; read the figures with care."
+            "Here, some tokens of the recorded answer are not the model's most likely ones: the answer was encoded "
+            "differently, or this machine computes differently. Read the figures with care."
         )
     if explanation.flipped:
         told.append("The base model answered this case right: the training lost it.")

@@ -1,4 +1,4 @@
-"""A bake-off of prompts in words: the table, the verdict, and how to go on."""
+"""A bake-off of prompts in words: the table, the verdict, and what to do next."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def chosen_words(result: PromptBakeOff) -> str:
     if result.best is None or not result.choice.pairs:
         return ""
     return (
-        "the pass rates in the table are those of the choice: the best of several is too optimistic, so the fresh "
-        "cases alone count"
+        "the best pass rate in the table is too optimistic, because it is the best of several: only the fresh cases "
+        "count"
     )
 
 
