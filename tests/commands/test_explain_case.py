@@ -136,7 +136,7 @@ def test_other_weights_are_tampered_and_moved_ones_are_found(gated: Path, capsys
         (["RECORD", "q0", "--method", "shap"], 2, "invalid choice: 'shap'"),
         (["RECORD", "--method", "lime"], 2, "--method: has no effect without a case"),
         (["RECORD", "--out", "p.html"], 2, "--out: has no effect without a case"),
-        (["RECORD", "q0", "--model", "http://127.0.0.1:9/v1#m"], 2, "needs the weights, and a server keeps them"),
+        (["RECORD", "q0", "--model", "http://127.0.0.1:9/v1#m"], 2, "needs the weights, which a server does not give"),
         (["RECORD", "q0", "--against", "no-such-model"], 2, "no such file or folder"),
     ],
 )
