@@ -65,7 +65,7 @@ def test_words_come_first_then_tokens_then_strips(open_case: Any) -> None:
     text = page.locator("main").inner_text()
     said = "The answer and the reference first differ at token 2: “dominant” (p 0.71) instead of “recessive” (p 0.12)."
     assert said in text
-    assert text.index(said) < text.index("they part here") < text.index("Feature ablation") < text.index("Layers and")
+    assert text.index(said) < text.index("first difference") < text.index("Feature ablation") < text.index("Layers and")
     assert page.locator("article h3").all_inner_texts() == [
         *("Feature ablation", "Shapley sampling", "LIME", "Integrated gradients", "Input x gradient"),
         "Attention rollout",
