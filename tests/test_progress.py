@@ -67,6 +67,16 @@ def test_a_log_tells_cases_rate_and_time_left() -> None:
     assert "%" not in "".join(lines), "how far a gate has come is no pass rate"
 
 
+def test_a_log_names_what_is_counted() -> None:
+    """Not everything that is counted is a case: an explanation counts passes, a data card counts rows."""
+    log, clock = io.StringIO(), Clock()
+    with Bar(log, clock) as bar:
+        for done in (0, 40):
+            bar.update("explaining q1", done, 321, "passes")
+            clock.now += 20.0
+    assert log.getvalue().splitlines() == ["explaining q1: 40 of 321 passes, 2 a second, about 2 min 20 s left"]
+
+
 def test_the_rate_is_that_of_this_process() -> None:
     lines = lines_of([5.0, 5.0], total=100, begun_with=60)
     assert lines == ["facts: 62 of 100 cases, 0.2 a second, about 3 min 10 s left"]

@@ -12,12 +12,12 @@ from tunegate.text.printable import printable
 
 
 class Progress(Protocol):
-    """Called after each judged case; the fake is `no_progress`."""
+    """Called after each judged case, or after each of the `unit` that a step counts; the fake is `no_progress`."""
 
-    def __call__(self, label: str, done: int, total: int, /) -> None: ...
+    def __call__(self, label: str, done: int, total: int, unit: str = "cases", /) -> None: ...
 
 
-def no_progress(label: str, done: int, total: int) -> None:
+def no_progress(label: str, done: int, total: int, unit: str = "cases") -> None:
     """Say nothing."""
 
 
@@ -52,7 +52,7 @@ def is_drawn_on(stream: TextIO) -> bool:
 
 
 class _Shown(Protocol):
-    def update(self, label: str, done: int, total: int) -> None: ...
+    def update(self, label: str, done: int, total: int, unit: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -64,9 +64,9 @@ class Bar:
         shown = _Drawn if is_drawn_on(self._stream) else _Logged
         self._shown: _Shown = shown(self._stream, clock)
 
-    def update(self, label: str, done: int, total: int) -> None:
-        """Show that `done` of `total` cases of the gate `label` are judged."""
-        self._shown.update(printable(label), done, total)
+    def update(self, label: str, done: int, total: int, unit: str = "cases") -> None:
+        """Show that `done` of `total` cases of the gate `label` are judged; `unit` names what is counted instead."""
+        self._shown.update(printable(label), done, total, unit)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -94,14 +94,14 @@ class _Drawn:
         self._label = ""
         self._began = 0.0
 
-    def update(self, label: str, done: int, total: int) -> None:
+    def update(self, label: str, done: int, total: int, unit: str) -> None:
         if self._bar is None or label != self._label:
             from tqdm import tqdm
 
             self.close()
             self._label, self._began = label, self._clock()
             self._bar = tqdm(
-                total=total, initial=done, desc=label, unit="case", leave=False, bar_format=_BAR, file=self._stream
+                total=total, initial=done, desc=label, unit=f" {unit}", leave=False, bar_format=_BAR, file=self._stream
             )
         if rate_of(done - self._bar.initial, self._clock() - self._began) is not None:
             self._bar.bar_format = _BAR_AND_REST
@@ -125,7 +125,7 @@ class _Logged:
         self._began = self._told = 0.0
         self._begun_with = 0
 
-    def update(self, label: str, done: int, total: int) -> None:
+    def update(self, label: str, done: int, total: int, unit: str) -> None:
         now = self._clock()
         if label != self._label:
             self._label, self._began, self._told, self._begun_with = label, now, now, done
@@ -135,7 +135,7 @@ class _Logged:
             self._told = now
             rate = rate_of(done - self._begun_with, elapsed)
             told = "" if rate is None else f", {rate:.2g} a second, about {duration(round((total - done) / rate))} left"
-            print(f"{label}: {done} of {total} cases{told}", file=self._stream, flush=True)
+            print(f"{label}: {done} of {total} {unit}{told}", file=self._stream, flush=True)
         if done == total:
             self.close()
 

@@ -20,8 +20,9 @@ MOST_HEADS = 640
 """With more heads, only the most focused head of each layer is shown."""
 
 WAYS_TO_READ = (
-    "A blue ground and a solid line mark what speaks for the answer, an orange ground and a dashed line what speaks "
-    "against it; the thicker the line, the larger the weight. The highest pieces are numbered, and listed below."
+    "A blue background and a solid line mark what speaks for the answer; an orange background and a dashed line mark "
+    "what speaks against it. The thicker the line, the larger the weight. The highest pieces are numbered and listed "
+    "below."
 )
 
 
@@ -77,7 +78,7 @@ def _token_row(one: Explanation, place: int) -> Markup:
     answer, reference = (_at(tokens, place) for tokens in (one.answer_tokens, one.reference_tokens))
     here = place == one.parting
     top = f"{_text(answer.top)} {_p(answer.top_log_probability)}" if answer and answer.top != answer.text else ""
-    cells = (*_cells(answer), top, *_cells(reference), "they part here" if here else "")
+    cells = (*_cells(answer), top, *_cells(reference), "first difference" if here else "")
     return tag(
         "tr",
         tag("th", place + 1, scope="row"),
@@ -109,7 +110,7 @@ def _p(log_probability: float) -> str:
 def _strips(found: Sequence[Explanation]) -> Iterator[Markup]:
     parts = [part for method in METHODS if (part := _method(found, method)) is not None]
     if parts:
-        yield _section("What in the prompt it is based on", tag("p", WAYS_TO_READ, class_="quiet"), *parts)
+        yield _section("What the answer depends on", tag("p", WAYS_TO_READ, class_="quiet"), *parts)
 
 
 def _method(found: Sequence[Explanation], method: Method) -> Markup | None:

@@ -22,7 +22,7 @@ class Human(CheckBase):
 
     `tunegate review` writes the page on which they judge, and `tunegate review merge` the file of labels, which the
     check reads when it judges. A label is for the bytes of an answer (`response_sha256`) to its prompt, so a model that
-    was trained again needs new labels. An answer without a label, or that people did not decide, makes its case
+    was trained again needs new labels. An answer without a label, or on which people could not decide, makes its case
     INVALID. If only labels are missing, the gate is INCONCLUSIVE; once they are there, the same command decides it on
     the same answers. The file is not part of the suite's hash, since it grows; its own hash is in the version of each
     finding.

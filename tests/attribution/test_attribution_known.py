@@ -103,7 +103,7 @@ def test_answer_and_reference_part_where_they_differ(explained: list[tuple[str, 
         assert one.answer_tokens[0].text == one.answer_tokens[0].top == word
         assert math.exp(one.answer_tokens[0].log_probability) > 0.9
         assert math.exp(one.reference_tokens[0].log_probability) < 0.1
-        assert in_words(one)[0].startswith(f"The answer and the reference part at token 1: “{word}” (p ")
+        assert in_words(one)[0].startswith(f"The answer and the reference first differ at token 1: “{word}” (p ")
 
 
 def test_removing_the_highest_pieces_matters_more_than_random_ones(explained: list[tuple[str, Explanation]]) -> None:

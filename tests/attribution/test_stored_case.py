@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_run import write_gate
+from tests.support.fake_run import gate_run, write_gate
 from tests.support.tiny_model import make_tiny_model
 from tunegate.attribution.stored_case import find_case, nearest_reference, stored_cases
 from tunegate.checks.outcome import Finding, Outcome, Verdict
@@ -18,7 +18,7 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.record.event_log import EventLog
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
-from tunegate.stats.sampling import SinglePlan
+from tunegate.stats.sampling import SequentialPlan, SinglePlan
 from tunegate.verdicts.terms import Terms
 
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
@@ -63,6 +63,16 @@ def test_flips_come_first_then_other_misses_then_the_rest(run: RunRecord) -> Non
         ("a", FAIL, False),
         ("d", PASS, False),
     ]
+
+
+def test_answers_that_the_verdict_did_not_need_are_left_out(tmp_path: Path) -> None:
+    """A draw that stops early has a batch of answers already; its report shows only those that decided."""
+    many = [outcome(f"q{n:02}", FAIL) for n in range(30)]
+    early = SequentialPlan(draw=30, accept=27, slope=0.1, accept_intercept=3.0, reject_intercept=3.0)
+    run = gate_run(tmp_path / "run", ("facts", many), plan=early)
+    [gate] = run.gates.values()
+    assert len(gate.outcomes) < len(gate.judged.outcomes) == 30
+    assert {one.case.id for one in stored_cases(run, None)} == {one.case_id for one in gate.outcomes}
 
 
 def test_a_case_knows_its_weights_and_its_answer(run: RunRecord) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,8 +25,11 @@ from tunegate.choosing.prompts_words import conclusion, gate_command, notes
 from tunegate.cli import main
 from tunegate.command_line import build_parser
 from tunegate.commands.bake_prompts import bake_prompts, compare_prompts
+from tunegate.commands.ledger import ledger_of_suite
 from tunegate.exceptions import ConfigError
+from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.models.model import Response, ScriptedModel
+from tunegate.models.with_prompt import with_prompt
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
 from tunegate.stats.sampling import binomial_tail
@@ -98,7 +102,27 @@ def test_the_best_prompt_is_asked_cases_that_no_prompt_was_asked(kitchen: Kitche
     words = conclusion(result)
     assert words.startswith(f"prompt p97 passes the gate: {confirmed.gate.passed} of 100 fresh cases, 90 needed (95 %")
     assert words.endswith("no fine-tune is needed")
-    assert gate_command(result) == f"tunegate gate m --prompt-file p97.yaml --suite {kitchen.bank.suite}"
+    assert gate_command(result) == f"tunegate gate m --prompt-file p97.yaml --suite {kitchen.bank.suite} --seed 1"
+
+
+@pytest.mark.usefixtures("project_ledger")
+@pytest.mark.parametrize("seed", ["0", "7"])
+def test_the_command_that_it_prints_asks_none_of_its_cases(kitchen: Kitchen, make_bank: Any, seed: str) -> None:
+    """With the seed of the bake-off, a gate would repeat the cases on which the prompt was chosen."""
+    kitchen.bank = make_bank(480)
+    result = kitchen.bake(*prompts(50, 97), "--seed", seed)
+    options = build_parser().parse_args(shlex.split(str(gate_command(result)))[1:])
+    suite = load_suite(Path(kitchen.bank.suite), build_check)
+    model = with_prompt(kitchen.open(), result.prompts["p97"])
+    gate = run_gate(
+        GateRequest(suite, suite.plan, options.seed, model, ledger=ledger_of_suite(None, suite)), no_progress, {}
+    )
+    chosen_on = result.choice.ranked[0].entry.gate
+    assert chosen_on
+    assert result.confirmed
+    assert result.confirmed.gate
+    asked = {*chosen_on.questions, *result.confirmed.gate.questions}
+    assert not asked & {*gate.record.questions}
 
 
 def test_a_miss_on_fresh_cases_recommends_a_fine_tune(kitchen: Kitchen) -> None:
@@ -245,9 +269,9 @@ def test_terminal_and_json(kitchen: Kitchen, capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert "prompts of m on suite: 100 cases, drawn with seed 0" in shown
     assert "p-values are corrected for all 3 pairs (Holm)" in shown
-    assert "the fresh cases alone count" in shown
+    assert "only the fresh cases count" in shown
     assert "prompt p97 passes the gate" in shown
-    assert "to gate the model with it: tunegate gate m --prompt-file p97.yaml" in shown
+    assert "to gate the model with it on other cases: tunegate gate m --prompt-file p97.yaml" in shown
     assert bake_prompts(build_parser().parse_args([*words, "--json"]), suite, kitchen.open) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["prompt"] for one in told["prompts"]] == ["p97", "p50", "no prompt"]

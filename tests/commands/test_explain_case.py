@@ -48,8 +48,8 @@ def test_the_words_come_first_and_every_method_gives_a_strip(gated: Path, capsys
     assert main(["explain-case", str(gated / "record"), "q1", "--out", str(page)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "case q1 of gate suite: FAIL"
-    assert lines[2].startswith("The answer and the reference part at token 1: ")
-    assert lines[3].startswith("It is based most on the ")
+    assert lines[2].startswith("The answer and the reference first differ at token 1: ")
+    assert lines[3].startswith("The answer depends most on the ")
     assert [line for line in lines if line.startswith("  integrated gradients (by token, 34 passes): ")]
     assert lines[-1] == f"page: {page}"
     assert page.stat().st_size < 500_000
@@ -136,7 +136,7 @@ def test_other_weights_are_tampered_and_moved_ones_are_found(gated: Path, capsys
         (["RECORD", "q0", "--method", "shap"], 2, "invalid choice: 'shap'"),
         (["RECORD", "--method", "lime"], 2, "--method: has no effect without a case"),
         (["RECORD", "--out", "p.html"], 2, "--out: has no effect without a case"),
-        (["RECORD", "q0", "--model", "http://127.0.0.1:9/v1#m"], 2, "needs the weights, and a server keeps them"),
+        (["RECORD", "q0", "--model", "http://127.0.0.1:9/v1#m"], 2, "needs the weights, which a server does not give"),
         (["RECORD", "q0", "--against", "no-such-model"], 2, "no such file or folder"),
     ],
 )

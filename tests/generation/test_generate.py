@@ -140,7 +140,7 @@ def test_without_a_suite_the_user_and_the_card_are_told(capsys: pytest.CaptureFi
     with asked() as place:
         assert run(place.place) == 0
     assert "no suite is named with --not-in" in capsys.readouterr().err
-    assert "no suite; nothing says that no test is among the rows" in Path("out.jsonl.card.md").read_text()
+    assert "no suite, so the rows may contain test cases" in Path("out.jsonl.card.md").read_text()
     assert ids() == ["a-1", "b-1", "c-1", "d-1"]
 
 
@@ -265,7 +265,7 @@ def test_answers_under_other_settings_and_foreign_files_are_not_touched(capsys: 
         assert run(place.place) == 0
         before = Path("out.jsonl").read_bytes()
         assert run(place.place, "--max-new-tokens", "5") == 2
-        assert "out.jsonl.answers.jsonl: has answers under another `settings`" in capsys.readouterr().err
+        assert "out.jsonl.answers.jsonl: its answers were made with another `settings`" in capsys.readouterr().err
         assert Path("out.jsonl").read_bytes() == before
         Path("out.jsonl.answers.jsonl").write_text("{}\nno json\n")
         assert run(place.place) == 2

@@ -63,9 +63,9 @@ def open_case(browser: Any, tmp_path: Path) -> Iterator[Any]:
 def test_words_come_first_then_tokens_then_strips(open_case: Any) -> None:
     page = open_case(made_explanation())
     text = page.locator("main").inner_text()
-    said = "The answer and the reference part at token 2: “dominant” (p 0.71) in place of “recessive” (p 0.12)."
+    said = "The answer and the reference first differ at token 2: “dominant” (p 0.71) instead of “recessive” (p 0.12)."
     assert said in text
-    assert text.index(said) < text.index("they part here") < text.index("Feature ablation") < text.index("Layers and")
+    assert text.index(said) < text.index("first difference") < text.index("Feature ablation") < text.index("Layers and")
     assert page.locator("article h3").all_inner_texts() == [
         *("Feature ablation", "Shapley sampling", "LIME", "Integrated gradients", "Input x gradient"),
         "Attention rollout",
@@ -181,7 +181,7 @@ def test_a_missed_case_of_a_report_says_why(open_report: Open, tmp_path: Path) -
     assert not why.evaluate("one => one.open")
     why.locator("summary").click()
     why.locator(".strip").first.wait_for()
-    assert "part at token 2" in why.inner_text()
+    assert "first differ at token 2" in why.inner_text()
     assert why.locator(".strip").count() == 2
     assert why.locator(".strip").first.inner_text().replace("1", "").startswith("Wolfram")
     why.locator("summary").click()
@@ -195,7 +195,7 @@ def test_changed_explanations_are_not_shown(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("dominant", "recessive"))
     page = render_report(view(run))
     assert "its hash is not the one on record" in page
-    assert "part at token 2" not in page
+    assert "first differ at token 2" not in page
 
 
 def test_a_case_that_could_not_be_explained_says_so(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def test_two_reviewers_are_compared_and_their_labels_written(review: Write, gate
     people = read_people(Path("labels.jsonl"))
     assert (len(people.votes), len(people.labelled)) == (40, 37)
     assert main(["report", str(gate), "--labels", "labels.jsonl"]) == 0
-    assert "from 37 labels of 100 answers; people did not decide 3" not in capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "from 37 labels of 100 answers; people did not decide 3 of them" in said
+    assert "" not in said.splitlines()
 
 
 def test_a_reviewer_is_compared_with_themselves(review: Write, capsys: Capture) -> None:
@@ -142,14 +144,14 @@ def test_a_file_of_labels_grows_and_never_contradicts_itself(
     page = page_of(other, "--n", "10", "--reviewer", "ann", out="o.html")
     more = write_review(tmp_path / "more.jsonl", page, "ann", lambda item, turn: "wrong")
     assert main(["review", "merge", str(more), "--out", "labels.jsonl"]) == 0
-    assert "labels: labels.jsonl, after 40 rows of other answers" in capsys.readouterr().out
+    assert "labels: labels.jsonl; 40 rows of other answers in it are kept" in capsys.readouterr().out
     assert len(read_people(Path("labels.jsonl")).labelled) == 49
     merged(capsys, ann, "--out", "labels.jsonl")  # what was undecided is decided now
     assert len(read_people(Path("labels.jsonl")).labelled) == 50
     dan = review("dan", one)
     assert main(["review", "merge", str(dan), "--out", "labels.jsonl"]) == 2
     said = capsys.readouterr().err
-    assert f"of an answer to '{one}', the merged files say" in said
+    assert f"the label of an answer to '{one}' is 'right', but the merged files give 'wrong'" in said
 
 
 def test_people_who_prefer_a_gate_are_counted(gate: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -217,11 +219,11 @@ def test_files_of_different_reviews_are_refused(review: Write, tmp_path: Path, c
     for field, what in (("record_sha256", "record"), ("rubric_sha256", "rubric")):
         before = bob.read_text()
         changed(bob, **{field: "0" * 64})
-        assert f"another {what} than that of" in refused(capsys, ann, bob)
+        assert f"its {what} is not that of" in refused(capsys, ann, bob)
         bob.write_text(before)
     renamed(bob, "Ann ")
-    assert "its reviewer 'Ann ' is that of" in refused(capsys, ann, bob)
-    assert "a person counts once" in refused(capsys, ann, ann)
+    assert "the reviewer 'Ann ' saved" in refused(capsys, ann, bob)
+    assert "each person counts once" in refused(capsys, ann, ann)
 
 
 def test_a_copy_under_another_name_is_no_second_reviewer(review: Write, capsys: Capture) -> None:
@@ -242,7 +244,7 @@ def test_two_who_settle_otherwise_are_refused(review: Write, capsys: Capture) ->
 @pytest.mark.parametrize(
     ("line", "values", "message"),
     [
-        (3, {"response_sha256": "0" * 64}, "ann.jsonl:4: the label is of another answer to"),
+        (3, {"response_sha256": "0" * 64}, "ann.jsonl:4: the label is for another answer to"),
         (3, {"label": "perhaps"}, "ann.jsonl:4: label: expected one of right, wrong, can't tell, got 'perhaps'"),
         (3, {"order": "2"}, "ann.jsonl:4: expected case_id, response_sha256 and order"),
         (3, {"order": 1}, "ann.jsonl:4: order 1 is on line 2 too"),
@@ -306,7 +308,7 @@ def test_without_the_record_labels_are_not_compared_and_this_is_said(
     monkeypatch.chdir(tmp_path / "away")
     capsys.readouterr()
     assert main(["review", "merge", str(ann), "--out", "labels.jsonl"]) == 0
-    assert "the reviewed gate is not here" in capsys.readouterr().out
+    assert "the reviewed gate was not found" in capsys.readouterr().out
     assert '"prompt":' not in Path("labels.jsonl").read_text()
     assert "name it with --of" in refused(capsys, ann, bob, "--adjudicate", "d.html")
     assert main(["review", "merge", str(ann), "--of", str(tmp_path / "gate"), "--out", "labels.jsonl"]) == 0
@@ -319,6 +321,8 @@ def test_adjudication_needs_the_rubric_of_the_review(
     Path("rubric.yaml").write_text("criterion: Is it right?\n")
     ann = review("ann", words=("--rubric", "rubric.yaml"))
     bob = review("bob", cases(ann)[0], words=("--rubric", "rubric.yaml"))
-    assert "name that of the review with --rubric" in refused(capsys, ann, bob, "--adjudicate", "d.html")
+    assert "was made with another rubric; name that one with --rubric" in refused(
+        capsys, ann, bob, "--adjudicate", "d.html"
+    )
     merged(capsys, ann, bob, "--adjudicate", "d.html", "--rubric", "rubric.yaml")
     assert data_of(tmp_path / "d.html")["criterion"] == "Is it right?"

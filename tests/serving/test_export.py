@@ -130,6 +130,18 @@ def test_the_comparison_spends_fresh_cases(model: Path, tmp_path: Path, capsys: 
     assert run(capsys, *words, "--out", tmp_path / "one")[0] == 0
     assert main([str(word) for word in (*words, "--out", tmp_path / "two", "--type", "q8_0", "--seed", 1)]) == 4
     assert "fresh" in capsys.readouterr().err
+    assert not [*(tmp_path / "two").iterdir()], "the same command works again once there are more cases"
+
+
+def test_an_unfinished_export_is_named(
+    model: Path, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process that was killed leaves files, but no export.json."""
+    out = tmp_path / "out"
+    (out / "gates").mkdir(parents=True)
+    words = ["export", str(model), "--to", "gguf", "--gate", str(suite)]
+    assert main([*words, "--out", str(out)]) == 2
+    assert f"{out} has the files of an export that was interrupted; remove it" in capsys.readouterr().err
 
 
 def test_a_source_that_passes_nothing_can_lose_nothing(

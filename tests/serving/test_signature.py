@@ -63,6 +63,18 @@ def test_a_server_that_says_four_bits_is_believed(said: str, found: str) -> None
     assert kinds(decided(pairs(gap=5.0), server=ServerFacts(number_type=said))) == [found]
 
 
+@pytest.mark.parametrize(
+    ("same_answer", "says"),
+    [
+        (True, "same: nothing that was compared differs"),
+        (False, "same: other software, or rounding to 8 bits or more, explains the differences"),
+    ],
+)
+def test_the_same_model_may_answer_otherwise(same_answer: bool, says: str) -> None:
+    """Where two tokens are nearly equally likely, the same weights give other texts on other software."""
+    assert list(lines(decided(pairs(gap=0.04, same_answer=same_answer))))[-1] == says
+
+
 def test_where_prompts_differ_the_gap_accuses_no_weights() -> None:
     serving = decided(pairs(gap=3.0, same_prompt=False))
     assert kinds(serving) == ["template"]

@@ -120,14 +120,14 @@ def test_the_report_shows_them_only_while_the_file_is_the_one_on_record(tmp_path
     run = carried_out(tmp_path, Explainer())
     page = tmp_path / "report.html"
     write_html(run, page)
-    assert "part at token 2" in page.read_text()
+    assert "first differ at token 2" in page.read_text()
     file = run.folder / run.explained[0].file
     rows = json.loads(file.read_text())
     file.write_text(json.dumps([{**rows[0], "answer": "another"}, *rows[1:]]))
     with pytest.raises(Tampered, match="its hash is not the one on record"):
         read_explained(run.folder, run.explained[0])
     write_html(run, page)
-    assert "part at token 2" not in page.read_text()
+    assert "first differ at token 2" not in page.read_text()
 
 
 def test_the_record_of_an_older_version_has_none(tmp_path: Path) -> None:

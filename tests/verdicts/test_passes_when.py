@@ -30,7 +30,7 @@ def test_the_sentence_of_a_suite_with_its_options(tmp_path: Path) -> None:
     assert passes_when(suite.terms(suite.plan, curtail=False), conditions) == (
         "Passes when at least 90 of the 100 drawn answers equal a reference (case and spaces ignored), show none of "
         "the errors refusal, run_on, unfinished_reasoning, "
-        "and score >= 0.5 by rougeL and at most 3 answers hold too_long"
+        "and score >= 0.5 by rougeL, and at most 3 answers have too_long"
     )
 
 
@@ -41,7 +41,7 @@ def test_the_sentence_of_a_suite_with_its_options(tmp_path: Path) -> None:
         (Terms(SinglePlan(5, 5)), "all 5 drawn answers equal a reference"),
         (
             replace(TERMS, max_errors={"refusal": 0, "too_long": 2}),
-            "no answer holds refusal, and at most 2 answers hold",
+            "no answer has refusal, and at most 2 answers have",
         ),
         (replace(TERMS, slices={"task=a": SliceRule(0.8, 5)}), "task=a does not fall below 80 % (at least 5 drawn)"),
         (replace(TERMS, gap=GapRule(("a", "b"), 12)), "a and b are at most 12 points apart"),
@@ -64,7 +64,7 @@ def test_each_term_is_said(terms: Terms, says: str) -> None:
 
 def test_the_confirming_draw_is_said() -> None:
     told = passes_when(TERMS, [], SinglePlan(40, 36), after_retry=True)
-    assert told.endswith("drawn answers pass and after a retry at least 36 of 40 sealed cases pass too")
+    assert told.endswith("drawn answers pass, and after a retry, at least 36 of 40 sealed cases pass too")
 
 
 def test_every_shipped_check_has_a_condition() -> None:

@@ -17,7 +17,7 @@ MOST_REMOVED = 10
 def deletion_test(
     scorer: Scorer, members: Sequence[Sequence[int]], strongest: Sequence[int], seed: int
 ) -> Deletion | None:
-    """Leave out the highest pieces, then random ones; None where there is nothing to choose from.
+    """Leave out the highest pieces, then random ones; None if there is only one piece.
 
     `members` are the places in the prompt of each piece, `strongest` the pieces from the highest weight down.
     """
@@ -45,7 +45,7 @@ def removed_of(pieces: int) -> int:
 
 
 def random_sets(pieces: int, size: int, but_not: frozenset[int], seed: int) -> list[frozenset[int]]:
-    """Up to 20 different sets of pieces, drawn with a seed; all there are, where there are no more."""
+    """Up to 20 different sets of pieces, drawn with a seed; all sets, if there are fewer."""
     rng = random.Random(seed)
     wanted = min(RANDOM_SETS, math.comb(pieces, size) - 1)
     found: dict[frozenset[int], None] = {}

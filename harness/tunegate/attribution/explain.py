@@ -35,7 +35,7 @@ from tunegate.progress import Progress, no_progress
 from tunegate.seeds import derived_seed
 
 LONGEST_TARGET = 16
-"""Of an answer that parts from nothing, this many tokens are explained."""
+"""Of an answer without a reference, or equal to it, this many tokens are explained."""
 PARTS, TOKENS = 0, 1
 """The two kinds of pieces of a question: words or sentences, and tokens."""
 
@@ -50,7 +50,7 @@ def explain(
     """Explain the recorded answer to a case by the model that gave it, or by another one.
 
     A method that fails is named in `faults`. Raises CannotJudge for a case without an answer, and ConfigError for a
-    model without weights here: a server, a function, stored answers.
+    model whose weights are not on this machine: a server, a function, stored answers.
     """
     inner, case = _weights_of(model, stored)
     if not stored.answer:
@@ -138,7 +138,7 @@ class _Work:
                     ValueError, NotImplementedError) as error:  # fmt: skip
                 # a library that has never seen this kind of network may raise anything of these
                 faults.append(MethodFault(method, one_line(error) if message_of(error) else type(error).__name__))
-        self._progress(self._label, self._planned, self._planned)
+        self._progress(self._label, self._planned, self._planned, "passes")
         greedy = stored.settings.temperature <= 0 and not stored.scored and not stored.by_another
         return Explanation(
             case_id=stored.case.id,
@@ -220,15 +220,15 @@ class _Work:
 
     def _count(self, passes: int) -> None:
         self._done = min(self._done + passes, self._planned)
-        self._progress(self._label, self._done, self._planned)
+        self._progress(self._label, self._done, self._planned, "passes")
 
     @property
     def _label(self) -> str:
-        return f"explaining {self._stored.case.id} (passes)"
+        return f"explaining {self._stored.case.id}"
 
 
 def _target_of(question: Question) -> tuple[int, int]:
-    """The token at which the answer parts from the reference, or the beginning of an answer that does not."""
+    """The first token that differs from the reference, or the beginning of an answer that does not differ."""
     parting = question.parting
     if parting is not None and parting < len(question.answer):
         return parting, parting + 1

@@ -22,7 +22,7 @@ def write_explained(explanations: Sequence[Explanation], path: Path) -> str:
 
 
 def read_explained(folder: Path, recorded: ExplainedCases) -> list[Explanation]:
-    """The explanations that a record names; raises Tampered for a file that is gone or is another one."""
+    """The explanations that a record names; raises Tampered for a file that is missing or was changed."""
     path = folder / recorded.file
     try:
         content = path.read_bytes()

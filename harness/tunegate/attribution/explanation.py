@@ -40,10 +40,10 @@ class TokenScore:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The deletion test of a strip: the `removed` highest pieces are left out, and so are random sets of as many.
+    """The deletion test of a strip: the `removed` highest pieces are left out, and so are random sets of the same size.
 
-    `fall` is by how much the log-probability of the answer falls without the highest pieces, `random_fall` the mean for
-    the random sets. Of these, `above` fall less.
+    `fall` is how far the log-probability of the answer falls without the highest pieces, `random_fall` how far it falls
+    on average without the pieces of a random set. With `above` of the `of` random sets it falls less than `fall`.
     """
 
     removed: int
@@ -66,6 +66,11 @@ class Deletion:
     def beats_random(self) -> bool:
         """Whether the strip is shown to be better than a random choice of pieces."""
         return self.interval[0] > 0.5
+
+    @property
+    def can_show(self) -> bool:
+        """Whether there are enough random sets to show it; a prompt of up to six words has five or fewer."""
+        return exact_interval(self.of, self.of)[0] > 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Lens:
 
     @property
     def appears(self) -> int | None:
-        """The first layer from which on the answer's token leads in every layer; None if it does not lead at last."""
+        """The layer from which the answer's token leads in every layer; None if it does not lead in the last."""
         found = None
         for guess in reversed(self.layers):
             if not guess.leads:

@@ -87,7 +87,7 @@ class Gradients:
 
 @contextmanager
 def _only_inputs(model: Any) -> Generator[None]:
-    """Gradients for the inputs alone: those of the weights would take their memory once more."""
+    """Gradients for the inputs alone: those of the weights would take as much memory as the weights."""
     torch = hf_import("torch")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:

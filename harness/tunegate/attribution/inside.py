@@ -86,7 +86,7 @@ def _eager(model: Any) -> Generator[None]:
 def logit_lens(model: HFModel, question: Question, target: tuple[int, int]) -> Lens:
     """The guess after each layer for the first token of the target, through the model's own last norm and head.
 
-    Raises CannotJudge for a model with another build, whose last guess would not be the model's own.
+    Raises CannotJudge for a model that is built differently, so that the last guess is not the model's answer.
     """
     torch = hf_import("torch")
     ids, places, tokens = whole_sequence(model, question, target)
@@ -114,7 +114,7 @@ def logit_lens(model: HFModel, question: Question, target: tuple[int, int]) -> L
         own = int(output.logits[0, place].argmax())
     tops: list[int] = values.argmax(-1).tolist()
     if tops[-1] != own:
-        raise CannotJudge("the last guess is not the model's answer: this model treats its last layer in another way")
+        raise CannotJudge("the last guess is not the model's answer: this model treats its last layer differently")
     return Lens(
         tuple(
             LayerGuess(
@@ -133,5 +133,7 @@ def _last_norm(model: Any) -> Any:
     body = model.base_model
     found = next((getattr(body, name) for name in FINAL_NORMS if hasattr(body, name)), None)
     if found is None or model.get_output_embeddings() is None:
-        raise CannotJudge(f"{type(model).__name__}: where its last layer ends is not known, so no layer can be read")
+        raise CannotJudge(
+            f"{type(model).__name__}: the norm after its last layer was not found, so its layers cannot be read"
+        )
     return found

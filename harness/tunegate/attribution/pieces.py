@@ -10,7 +10,7 @@ from itertools import pairwise
 from tunegate.attribution.explanation import Pieces, Unit
 
 MOST_PIECES = 32
-"""More pieces would cost more passes, and tell less of each: neighbours are put together."""
+"""More pieces would cost more passes and say less about each, so neighbours are merged."""
 
 _WORD = re.compile(r"\S+")
 _SENTENCE = re.compile(r"(?<=[.!?;:。！？])\s+|\n+")
@@ -34,7 +34,7 @@ def pieces_of(text: str) -> Pieces:
 
 
 def _fewer(starts: Sequence[int]) -> list[int]:
-    """Neighbours put together, evenly."""
+    """Merge neighbours evenly."""
     return [starts[place * len(starts) // MOST_PIECES] for place in range(MOST_PIECES)]
 
 
@@ -49,7 +49,7 @@ def _covering(text: str, starts: Sequence[int], unit: Unit) -> Pieces:
 def tokens_in(pieces: Pieces, ends: Sequence[int]) -> list[list[int]]:
     """The tokens of each piece, by the place of their last character: a token may begin with the space before a word.
 
-    `ends` holds the end of each token in the text; it is the start of nothing.
+    `ends` holds the offset after the last character of each token.
     """
     starts = [start for start, _ in pieces.spans]
     found: list[list[int]] = [[] for _ in starts]

@@ -1,4 +1,4 @@
-"""A case that a record holds, with its answer, how it was asked, and where the weights are that answered."""
+"""A recorded case with its answer, the settings of its question, and the place of the weights that answered."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def base_was_right(run: RunRecord) -> frozenset[tuple[str, str]]:
 
 
 def _outcomes(gate: GateRecord) -> Iterator[Outcome]:
-    """The judged answers of a draw; older records hold them as its outcomes only."""
-    yield from gate.judged.outcomes.values() if gate.judged.outcomes else gate.outcomes
+    """The answers that decided a draw, as its report shows them; of an undecided draw, those judged so far."""
+    yield from gate.outcomes or gate.judged.outcomes.values()
 
 
 def _stored(gate: GateRecord, outcome: Outcome, place: str, flipped: bool) -> StoredCase:
@@ -109,7 +109,7 @@ def _stored(gate: GateRecord, outcome: Outcome, place: str, flipped: bool) -> St
 
 
 def nearest_reference(answer: str, references: Sequence[str]) -> str | None:
-    """Of several right answers, the answer that begins like the answer for longest.
+    """The reference that shares the longest beginning with the answer.
 
     >>> nearest_reference("autosomal dominant", ["recessive", "autosomal recessive"])
     'autosomal recessive'

@@ -35,7 +35,7 @@ def in_words(explanation: Explanation) -> list[str]:
 
 
 def parting_words(explanation: Explanation) -> str:
-    """`The answer and the reference part at token 3: “dominant” (p 0.71) in place of “recessive” (p 0.12).`"""
+    """`The answer and the reference first differ at token 3: “dominant” (p 0.71) instead of “recessive” (p 0.12).`"""
     place, total = explanation.parting, sum(one.log_probability for one in explanation.answer_tokens)
     if explanation.reference is None:
         return f"There is no reference; the log-probability of the answer is {total:.2f}."
@@ -45,7 +45,7 @@ def parting_words(explanation: Explanation) -> str:
         f"{quoted(tokens[place].text)} (p {_p(tokens[place].log_probability)})" if place < len(tokens) else "its end"
         for tokens in (explanation.answer_tokens, explanation.reference_tokens)
     )
-    return f"The answer and the reference part at token {place + 1}: {answer} in place of {reference}."
+    return f"The answer and the reference first differ at token {place + 1}: {answer} instead of {reference}."
 
 
 def _based_on(explanation: Explanation) -> Iterator[str]:
@@ -56,11 +56,9 @@ def _based_on(explanation: Explanation) -> Iterator[str]:
     if not pieces:
         yield f"No piece of the prompt speaks for the answer ({NAMES[best.method]})."
         return
-    plural = "s" if len(pieces) > 1 else ""
-    unit = best.unit if not best.unit.startswith("group") else best.unit.replace("group", f"group{plural}")
     listed = ", ".join(quoted(text) for text, _ in pieces)
-    kind = f"{unit}{plural}" if unit == best.unit else unit
-    yield f"It is based most on the {kind} {listed} ({NAMES[best.method]})."
+    kind = _plural(best.unit) if len(pieces) > 1 else best.unit
+    yield f"The answer depends most on the {kind} {listed} ({NAMES[best.method]})."
 
 
 def top_pieces(explanation: Explanation, strip: Strip, count: int = SHOWN) -> list[tuple[str, float]]:
@@ -78,15 +76,25 @@ def strip_words(explanation: Explanation, strip: Strip) -> str:
 
 
 def deletion_words(test: Deletion, unit: str) -> str:
-    """`without its 5 highest words the log-probability falls by 2.31, without random ones by 0.40: …`"""
+    """`without its 5 highest words, the log-probability falls by 2.31; without random ones, it falls by 0.40; …`"""
     low, high = test.interval
-    what = f"{test.removed} highest {unit}s" if test.removed > 1 else f"highest {unit}"
+    what = f"{test.removed} highest {_plural(unit)}" if test.removed > 1 else f"highest {unit}"
     verdict = "better than random" if test.beats_random else "NOT shown to be better than random"
+    too_few = "" if test.can_show else f"; there are too few {_plural(unit)} for that"
     return (
-        f"without its {what} the log-probability falls by {test.fall:.2f}, without random ones by "
-        f"{test.random_fall:.2f}; by more than for {test.above} of {test.of} random sets ({test.share:.0%}, 95 %: "
-        f"{low:.0%} to {high:.0%}): {verdict}"
+        f"without its {what}, the log-probability {_falls(test.fall)}; without random ones, it "
+        f"{_falls(test.random_fall)}; the fall is larger than for {test.above} of {test.of} random sets "
+        f"({test.share:.0%}, 95 %: {low:.0%} to {high:.0%}): {verdict}{too_few}"
     )
+
+
+def _falls(by: float) -> str:
+    return f"{'rises' if by < 0 else 'falls'} by {abs(by):.2f}"
+
+
+def _plural(unit: str) -> str:
+    """`words`, `groups of words`"""
+    return unit.replace("group", "groups") if unit.startswith("group") else f"{unit}s"
 
 
 def _lens(explanation: Explanation) -> Iterator[str]:
@@ -115,8 +123,8 @@ def notes(explanation: Explanation) -> list[str]:
     told = [f"{NAMES[fault.method]} gave no result: {fault.reason}." for fault in explanation.faults]
     if not explanation.rebuilt:
         told.append(
-            "The model does not find each token of the recorded answer most likely here: the answer was encoded in "
-            "another way, or this machine computes in another way; read the figures with care."
+            "Here, some tokens of the recorded answer are not the model's most likely ones: the answer was encoded "
+            "differently, or this machine computes differently. Read the figures with care."
         )
     if explanation.flipped:
         told.append("The base model answered this case right: the training lost it.")

@@ -1,9 +1,9 @@
 """A bake-off of prompts: one model, several prompts, the same cases; the best prompt is then asked fresh cases.
 
-The best of several pass rates is too high on the average: it is the largest of several chances (winner's curse). The
-cases on which the prompt was chosen therefore count for the choice alone; its pass rate and the verdict come from cases
-that no prompt was asked before. Whatever the number of prompts, a bad one passes this draw no more often than if it
-had been the only one.
+The best of several pass rates is too high on average, because luck is one reason why it is the best (winner's curse).
+The cases on which the prompt was chosen therefore count for the choice alone; its pass rate and the verdict come from
+cases that no prompt was asked before. Whatever the number of prompts, a bad one passes this draw no more often than if
+it had been the only one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bake-off of prompts in words: the table, the verdict, and how to go on."""
+"""A bake-off of prompts in words: the table, the verdict, and what to do next."""
 
 from __future__ import annotations
 
@@ -57,18 +57,21 @@ def chosen_words(result: PromptBakeOff) -> str:
     if result.best is None or not result.choice.pairs:
         return ""
     return (
-        "the pass rates in the table are those of the choice: the best of several is too optimistic, so the fresh "
-        "cases alone count"
+        "the best pass rate in the table is too optimistic, because it is the best of several: only the fresh cases "
+        "count"
     )
 
 
 def gate_command(result: PromptBakeOff) -> str | None:
-    """The command that gates the model with the best prompt; None if none was chosen."""
+    """The command that gates the model with the best prompt on other cases; None if none was chosen.
+
+    It has another seed: with that of the bake-off, the gate would ask the cases of the choice again.
+    """
     if result.best is None:
         return None
     file = result.files.get(result.best.entry.model)
     words = ["tunegate", "gate", result.model, *(["--prompt-file", file] if file else []), "--suite", result.suite]
-    return shlex.join(words)
+    return shlex.join([*words, "--seed", str(result.choice.seed + 1)])
 
 
 def number_to_write(result: PromptBakeOff) -> int | None:
@@ -82,9 +85,9 @@ def number_to_write(result: PromptBakeOff) -> int | None:
 def _how_to_gate(result: PromptBakeOff, command: str) -> str:
     n = number_to_write(result)
     if n is None or result.best is None:
-        return f"to gate the model with it: {command}"
+        return f"to gate the model with it on other cases: {command}"
     file = result.files[result.best.entry.model]
-    return f"to gate the model with it, write `n: {n}` into {file}, then: {command}"
+    return f"to gate the model with it on other cases, write `n: {n}` into {file}, then: {command}"
 
 
 def notes(result: PromptBakeOff) -> Sequence[str]:

@@ -272,8 +272,8 @@ def print_run(run: RunRecord, report: Path | None, people: Mapping[int, PeopleRa
         show(waived_words(waiver))
     if run.verdict is None and not any(gate.decided for gate in run.gates.values() if not run.stages):
         show(f"not finished: {_short(under_way(run), 400)}; {_who_works(run)}")
-    else:
-        show(f"{run.verdict}: {_short(run.reason, 400)}" if run.stages or run.reason else "")
+    elif run.stages or run.reason:
+        show(f"{run.verdict}: {_short(run.reason, 400)}")
     show(f"report: {report}")
     for event in {(event["alias"], Path(event["folder"]).resolve()): event for event in run.promotions}.values():
         show(f"promoted to {event['alias']}: {event['folder']}")

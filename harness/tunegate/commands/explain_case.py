@@ -61,7 +61,7 @@ def _read(spec: str) -> tuple[RunRecord, AttemptRecord | None]:
 
 
 def _list_misses(options: Namespace, run: RunRecord, attempt: AttemptRecord | None) -> int:
-    """The missed cases, flips first: what may be explained."""
+    """The missed cases that can be explained, flips first."""
     flags = ("--out", "--method", "--against", "--model", "--seed")
     for flag in flags:
         if getattr(options, flag.removeprefix("--")) is not None:
@@ -70,7 +70,8 @@ def _list_misses(options: Namespace, run: RunRecord, attempt: AttemptRecord | No
     if options.json:
         console.show_json({"missed": [{"case": one.case.id, "gate": one.gate, "flip": one.flipped} for one in missed]})
         return 0
-    console.show(f"{len(missed)} missed cases; explain one: tunegate explain-case {options.run} CASE")
+    cases = {0: "no missed case", 1: "one missed case"}.get(len(missed), f"{len(missed)} missed cases")
+    console.show(f"{cases}; explain one: tunegate explain-case {options.run} CASE" if missed else cases)
     for one in missed[:SHOWN_MISSES]:
         flip = ", right before the training" if one.flipped else ""
         console.show(f"  {one.case.id} ({one.gate}{flip}): {quoted(one.answer)}")
@@ -90,7 +91,9 @@ def _open(stored: StoredCase, place: str | None) -> Model:
             "gave the answer; gate a model on this machine to explain its answers"
         )
     if is_server(spec):
-        raise ConfigError(f"model {spec!r}: an explanation needs the weights, and a server keeps them; name a folder")
+        raise ConfigError(
+            f"model {spec!r}: an explanation needs the weights, which a server does not give; name a folder"
+        )
     if stored.model_sha256 is not None and (found := unconverted_sha256(spec)) != stored.model_sha256:
         raise Tampered(
             f"model {spec!r}: its fingerprint is {str(found)[:12]}…, but {stored.model_sha256[:12]}… answered case "

@@ -32,7 +32,7 @@ SETTINGS = (
     *("max_new_tokens", "system", "stop"),
 )
 UNANSWERED = 3
-"""The exit code if some questions got no reply: the file is written, but it is not all that there could be."""
+"""The exit code if some questions got no reply: the file is written, but rows may be missing."""
 
 
 def generate_rows(options: Namespace, build_check: CheckBuilder, check_allowed: Callable[[Path], None]) -> int:
@@ -52,7 +52,7 @@ def generate_rows(options: Namespace, build_check: CheckBuilder, check_allowed: 
         _check_judged(checks, cases)
     not_in = _not_in(options, checks, suites_in)
     if not not_in:
-        tell("generate", ["no suite is named with --not-in: nothing says that no test is among the rows"])
+        tell("generate", ["no suite is named with --not-in, so the rows may contain test cases"])
     model = open_for_prompts(options)
     filters = Filters(checks, not_in, options.per_tag)
     request = Request(model, Path(options.prompts), cases, settings, filters, Path(options.out))

@@ -17,7 +17,7 @@ from tunegate.reviewing.sheet import Item, Sheet, items_of, pairs_of, record_sha
 
 MERGE = "merge"
 OF_MERGE = ("of", "adjudicate")
-"""Options of `tunegate review merge` alone."""
+"""Options that only `tunegate review merge` has."""
 PAGE = "review.html"
 N = 100
 Render = Callable[[Sheet], str]
@@ -54,7 +54,7 @@ def review(options: Namespace) -> int:
     )
     for note in notes:
         console.show(note)
-    console.show("open it in a browser: it works offline, keeps what you do, and gives a file to download")
+    console.show("open it in a browser: it works offline, saves your progress, and gives you a file to download")
     console.show("then: tunegate review merge FILE... --out labels.jsonl")
     return 0
 
@@ -72,7 +72,7 @@ def _sheet(options: Namespace, render: Render) -> tuple[str, Sheet, Sequence[str
         other = _gate_of(options.against, options.gate)
         items, equal = pairs_of(gate, other)
         records = [record_sha256(gate), record_sha256(other)]
-        notes = [f"{equal} cases are left out: both answers are equal"] if equal else []
+        notes = [f"{equal} cases are left out, because both answers are the same"] if equal else []
         nothing = "both gave the same answer to every case, so there is nothing to compare"
     else:
         items, records, notes = items_of(gate, only_missing=options.missing), [record_sha256(gate)], []

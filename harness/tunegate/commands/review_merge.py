@@ -24,7 +24,7 @@ from tunegate.reviewing.sheet import Item, record_sha256, sheet_of, texts_of
 from tunegate.stats.agreement import Share
 
 OF_PAGES = ("n", "reviewer", "against", "gate")
-"""Options of a page alone."""
+"""Options that only a page has."""
 SEARCHED = ("*", "tunegate-runs/*", "runs/*")
 """Where the reviewed gate is searched for, from the working folder."""
 SHOWN = 8
@@ -90,18 +90,18 @@ def _searched() -> Iterator[GateRecord]:
 
 
 def _check_answers(files: Sequence[ReviewFile], gates: Sequence[GateRecord]) -> None:
-    """Refuse labels of other answers than those of the reviewed gates; without these, no label is compared."""
+    """Refuse labels of answers that the reviewed gates do not have. If the gates are not here, nothing is compared."""
     own = texts_of(gates)
     for one in files:
         for said in one.rows if gates else ():
             case_id, shas = said.key
             if any((case_id, sha) not in own for sha in shas):
                 raise ConfigError(
-                    f"{one.path}:{said.line}: the label is of another answer to {case_id!r} than on record"
+                    f"{one.path}:{said.line}: the label is for another answer to {case_id!r} than that on record"
                 )
             if said.prompt_sha256 not in (None, prompt_sha256(own[case_id, shas[0]][1].prompt)):
                 raise ConfigError(
-                    f"{one.path}:{said.line}: the label is of another prompt of {case_id!r} than on record"
+                    f"{one.path}:{said.line}: the label is for another prompt of {case_id!r} than that on record"
                 )
 
 
@@ -111,7 +111,7 @@ def _check_answers(files: Sequence[ReviewFile], gates: Sequence[GateRecord]) -> 
 def _write(path: Path, file: ReviewFile, merged: Merged, texts: Texts) -> int:
     if file.kind == "pairs" and not texts:
         raise ConfigError(
-            "--out: the two gates are not here, and a label of a pair needs their texts; name them with --of"
+            "--out: the label of a pair needs both texts, but the two gates were not found; name them with --of"
         )
     rows = (pair_rows if file.kind == "pairs" else label_rows)(merged.labels, texts, file.rubric_sha256)
     return write_labels(path, rows)
@@ -124,7 +124,7 @@ def _write_page(
 
     if not gates:
         raise ConfigError(
-            "--adjudicate: the reviewed gate is not here, and the page shows its answers; name it with --of"
+            "--adjudicate: the page shows the reviewed gate's answers, but the gate was not found; name it with --of"
         )
     if not merged.disputed:
         raise ConfigError("--adjudicate: the reviewers agree on every answer; leave it out")
@@ -149,7 +149,7 @@ def _rubric(given: str | None, file: ReviewFile) -> ReviewRubric:
     """The rubric of the review; raises ConfigError for another."""
     rubric = read_review_rubric(Path(given)) if given else PLAIN_PAIRS if file.kind == "pairs" else PLAIN
     if rubric.sha256 != file.rubric_sha256:
-        raise ConfigError(f"--adjudicate: {file.path} is of another rubric; name that of the review with --rubric")
+        raise ConfigError(f"--adjudicate: {file.path} was made with another rubric; name that one with --rubric")
     return rubric
 
 
@@ -175,9 +175,9 @@ def _lines(
         then = options.adjudicate or "a page of them: --adjudicate disagreements.html"
         yield f"disagreements: {len(merged.disputed)} ({ids}{more}); {then}"
     if not gates:
-        yield "the reviewed gate is not here: the labels were not compared with its answers and have no texts; see --of"
+        yield "the reviewed gate was not found, so the labels are not checked and have no texts; name it with --of"
     if options.out:
-        yield f"labels: {options.out}{f', after {kept} rows of other answers' if kept else ''}"
+        yield f"labels: {options.out}{f'; {kept} rows of other answers in it are kept' if kept else ''}"
 
 
 def _agreement(one: Agreement) -> str:

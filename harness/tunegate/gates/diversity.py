@@ -28,7 +28,7 @@ DECIDED = ("gate", "confirm")
 HALVES = 199
 """Random halves of the cases; more if a smaller risk needs a higher rank than the highest of these."""
 BELIEVED: tuple[Measure, ...] = ("vendi",)
-"""Measures that ask a model: a record's figures are believed, as for a check that does."""
+"""Measures that use a model: the figures on record are believed, like those of a check that uses one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,7 @@ def measure_again(gate: GateRecord, expected: DiversityRule | None, texts: Seque
     """Measure the answers of a recorded draw again; returns the measures whose figures had to be believed.
 
     Raises Tampered if the draw registered another rule than its suite has, or if a figure on record does not follow
-    from the answers. Sizes after gzip may differ by 2 %: not all
-    versions of zlib give the same bytes.
+    from the answers. Sizes after gzip may differ by 2 %, because not all versions of zlib give the same bytes.
     """
     if gate.purpose not in DECIDED or not gate.terms:
         return []
@@ -178,7 +177,9 @@ def measure_again(gate: GateRecord, expected: DiversityRule | None, texts: Seque
             continue
         tolerance = 0.02 if then.measure == "gzip" else 1e-6
         if now is None or now.texts != then.texts or not _close(then, now, tolerance):
-            raise Tampered(f"gate {gate.key!r}: its answers give another diversity by {then.measure} than on record")
+            raise Tampered(
+                f"gate {gate.key!r}: its answers give another diversity by {then.measure} than that on record"
+            )
     return [f"diversity by {one.measure}" for one in gate.diversity if one.measure in BELIEVED]
 
 

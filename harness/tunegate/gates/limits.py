@@ -1,4 +1,4 @@
-"""Measures what serving a model costs: sends the requests that the limits of a suite need, one model beside the other.
+"""Measures what serving a model costs: sends the requests that the limits of a suite need.
 
 This is a pass of its own: a batch would hide how long a single request takes. The warm-up requests are not cases, so
 they reveal nothing, and they are not counted.
@@ -22,7 +22,7 @@ Clock = Callable[[], float]
 
 
 def check_measurable(rules: LimitRules | None, model: Model, base: Callable[[], Model] | None) -> None:
-    """Raise ConfigError, before a draw begins, for limits that this model cannot be measured by."""
+    """Raise ConfigError, before a draw begins, for limits that cannot be measured on this model."""
     if rules is None:
         return
     if rules.concurrency > 1 and not isinstance(innermost(model), OpenAIModel):

@@ -1,4 +1,4 @@
-"""The file of answers beside the generated rows: a command that was interrupted goes on where it stopped.
+"""The file of answers next to the generated rows: a command that was interrupted continues where it stopped.
 
 Its first line says what was asked of which model; every further line is one answer. Answers are added block by block,
 so that a resumed command asks the same blocks as one that was never interrupted.
@@ -24,7 +24,7 @@ class AnswersFile:
     """The answers so far, by the id of the question. One process at a time may have it."""
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        """Begin the file, or go on with it; raises ConfigError if it has answers to other questions.
+        """Begin or continue the file; raises ConfigError if it has answers to other questions.
 
         A question without a reply is not kept: the next command asks it again.
         """
@@ -56,8 +56,8 @@ class AnswersFile:
         if differ:
             name = differ[0]
             raise ConfigError(
-                f"{self.path}: has answers under another `{name}` ({_short(earlier.get(name))}, now "
-                f"{_short(self.facts.get(name))}); name another file with --out, or remove this one"
+                f"{self.path}: its answers were made with another `{name}`: {_short(earlier.get(name))}, now "
+                f"{_short(self.facts.get(name))}; name another file with --out, or remove this one"
             )
 
     def _answers(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Response]:

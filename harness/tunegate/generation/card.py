@@ -10,10 +10,10 @@ from typing import Any
 
 FIGURES = {
     "texts": "answers",
-    "distinct_1": "distinct-1 (different words of all)",
-    "distinct_2": "distinct-2 (different pairs of words of all)",
-    "different": "different answers of all",
-    "near_duplicates": "answers that nearly repeat an earlier one",
+    "distinct_1": "distinct-1 (different words as a share of all)",
+    "distinct_2": "distinct-2 (different pairs of words as a share of all)",
+    "different": "different answers as a share of all",
+    "near_duplicates": "share of answers that nearly repeat an earlier one",
 }
 
 
@@ -36,7 +36,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield "- Settings: " + ", ".join(f"{name} {value!r}" for name, value in card["settings"].items())
     yield "- Checks: " + ("none" if checks is None else f"{', '.join(checks['names'])} of {checks['suite']}")
     suites = ", ".join(f"{suite['name']} ({suite['cases']:,} cases)" for suite in card["not_in"])
-    yield f"- Compared with the cases of: {suites or 'no suite; nothing says that no test is among the rows'}"
+    yield f"- Compared with the cases of: {suites or 'no suite, so the rows may contain test cases'}"
     yield ""
     yield "| what became of the answers | answers |"
     yield "|---|---:|"

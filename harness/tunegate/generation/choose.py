@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a row must pass, beside being whole: the checks of a suite, no leak of the suites `not_in`, and at most
+    """What a row must pass, besides being complete: the checks of a suite, no leak of the suites `not_in`, and at most
     `per_tag` rows for each tag. `model` is the name and the hash of who answered, for checks that read it."""
 
     checks: Suite | None = None
@@ -69,7 +69,7 @@ def choose(candidates: Sequence[Candidate], filters: Filters, progress: Progress
         dropped.update(reason for _, reason in reasons if reason is not None)
         return [one for one, reason in reasons if reason is None]
 
-    # The first answer to every prompt comes before any second one: what is kept has as many prompts as possible.
+    # The first answers to all prompts come before any second one, so that rows of as many prompts as possible are kept.
     ordered = sorted(candidates, key=lambda one: (one.sample, one.number))
     usable = left = without(ordered, _not_whole)
     if filters.checks is not None:
@@ -98,13 +98,13 @@ def _missed(left: Sequence[Candidate], filters: Filters, progress: Progress) -> 
     assert filters.checks is not None
     name, sha256 = filters.model
     for start in range(0, len(left), JUDGED_AT_ONCE):
-        progress("checks", start, len(left))
+        progress("checks", start, len(left), "answers")
         block = left[start : start + JUDGED_AT_ONCE]
         samples = [Sample(one.case, one.response, sha256, name) for one in block]
         for one, outcome in zip(block, judge(filters.checks.checks, samples, filters.checks.answer), strict=True):
             if outcome.verdict is not Verdict.PASS:
                 yield one.number, _why(outcome)
-    progress("checks", len(left), len(left))
+    progress("checks", len(left), len(left), "answers")
 
 
 def _why(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ from tunegate.text.normal_form import normalised
 
 
 def diversity(texts: Sequence[str]) -> dict[str, float | int]:
-    """Measures of the texts, each from 0 to 1, beside their number; none but the number without texts.
+    """The number of texts, and measures of them from 0 to 1; without texts, the number alone.
 
     distinct_1, distinct_2: different words, and pairs of words, as a share of all (Li et al. 2016, "A Diversity-
     Promoting Objective Function"); longer texts have lower values. different: different texts in their normal form, as

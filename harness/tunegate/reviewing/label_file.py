@@ -24,7 +24,7 @@ Texts = Mapping[tuple[str, str], tuple[str, Outcome]]
 
 
 def label_rows(labels: Sequence[Label], texts: Texts, rubric_sha256: str) -> list[Row]:
-    """A row for each labelled answer; with its texts, which `tunegate judge` needs, where the record is known."""
+    """A row for each labelled answer. If the record is known, it has the texts, which `tunegate judge` needs."""
     rows: list[Row] = []
     for one in labels:
         case_id, (sha256,) = one.key
@@ -66,7 +66,7 @@ def _texts(text: str, outcome: Outcome) -> dict[str, Any]:
 def write_labels(path: Path, rows: Sequence[Row]) -> int:
     """Write rows of labels, after those of other answers that the file has; returns how many it keeps.
 
-    Raises ConfigError if the file decides an answer otherwise, CannotJudge when it cannot be written.
+    Raises ConfigError if the file has another label for one of these answers, CannotJudge if it cannot be written.
     """
     fresh = {_about(row): row for row in rows}
     kept = list(_others(path, fresh)) if path.exists() else []
@@ -85,8 +85,8 @@ def _others(path: Path, fresh: Mapping[tuple[object, ...], Row]) -> Iterator[Row
             yield row
         elif row.get("label") not in (CANT_TELL, now["label"]):
             raise ConfigError(
-                f"{path}:{number}: it says {row.get('label')!r} of an answer to {row.get('case_id')!r}, the merged "
-                f"files say {now['label']!r}; remove the row, or write to another file"
+                f"{path}:{number}: the label of an answer to {row.get('case_id')!r} is {row.get('label')!r}, but the "
+                f"merged files give {now['label']!r}; remove the row, or name another file with --out"
             )
 
 

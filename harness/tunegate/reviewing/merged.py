@@ -1,4 +1,4 @@
-"""What several reviewers say together: how far they agree, also each with themselves, and the labels. Pure."""
+"""Merges what several reviewers say: the labels, and how far they agree, also each with themselves. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FEWEST_COPIED = 5
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The agreement beyond chance: Cohen's kappa of two reviewers, Krippendorff's alpha of more; None if all verdicts
-    are the same. `same` is the share of the answers judged by at least two on which all agree; can't tell is a verdict
-    like any other."""
+    """The agreement beyond chance: Cohen's kappa for two reviewers, Krippendorff's alpha for more. `value` is None if
+    all verdicts are the same. `same` counts the answers on which all agree, among those that at least two reviewers
+    judged; can't tell is a verdict like any other."""
 
     name: Literal["kappa", "alpha"]
     value: float | None
@@ -31,8 +31,9 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What people say of an answer: `verdict` is that of the majority, or of who settled it; can't tell if there is
-    none. `verdicts` counts what they said. `prompt_sha256` is None in older files."""
+    """What people say about an answer. `verdict` is the majority's, or that of the person who settled the answer;
+    without either, it is can't tell. `verdicts` counts what the reviewers said. `prompt_sha256` is None in older
+    files."""
 
     key: Key
     verdict: str
@@ -135,7 +136,7 @@ def _settled(files: Sequence[ReviewFile], key: Key) -> str | None:
 
 
 def _majority(votes: Counter[str]) -> str:
-    """The verdict that more reviewers gave than any other, can't tell aside; can't tell if there is none."""
+    """The verdict that most reviewers gave, not counting can't tell; can't tell if no verdict leads."""
     decided = [(count, verdict) for verdict, count in votes.items() if verdict != CANT_TELL]
     most = max((count for count, _ in decided), default=0)
     leading = [verdict for count, verdict in decided if count == most]
@@ -151,13 +152,13 @@ def _check_together(files: Sequence[ReviewFile]) -> None:
             ("rubric", first.rubric_sha256, one.rubric_sha256),
         ):
             if of_first != of_one:
-                raise ConfigError(f"{one.path}: another {what} than that of {first.path}; merge files of one review")
+                raise ConfigError(f"{one.path}: its {what} is not that of {first.path}; merge only files of one review")
     seen: dict[str, ReviewFile] = {}
     for one in files:
         before = seen.setdefault(person(one.reviewer), one)
         if before is not one:
             raise ConfigError(
-                f"{one.path}: its reviewer {one.reviewer!r} is that of {before.path} too; a person counts once"
+                f"{one.path}: the reviewer {one.reviewer!r} saved {before.path}, too; each person counts once"
             )
         copied = next((other for other in files if other is not one and other.rows == one.rows), None)
         if len(one.rows) >= FEWEST_COPIED and copied is not None:

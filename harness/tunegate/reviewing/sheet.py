@@ -1,7 +1,7 @@
 """The sheet of one reviewer: which answers are shown, in which order, which of them twice, and on which side.
 
-Which cases are shown depends on the seed alone, so that all reviewers of a seed see the same; the order, the repeats
-and the sides also depend on the reviewer. A sheet holds nothing that says which model answered, or what any check
+Which cases are shown depends on the seed alone, so all reviewers with the same seed see the same cases. The order, the
+repeats and the sides also depend on the reviewer. A sheet does not contain which model answered, or what any check
 found. Pure functions.
 """
 
@@ -25,7 +25,7 @@ from tunegate.seeds import derived_seed
 REPEATS = 0.1
 """The share of showings that are added to measure a reviewer against themselves."""
 APART = 5
-"""At least this many others are between the two showings of an answer."""
+"""At least this many other answers are shown between the two showings of an answer."""
 Kind = Literal["answers", "pairs"]
 
 
@@ -149,7 +149,7 @@ def sheet_of(
 
 
 def in_order(number: int, seed: int, reviewer: str, repeats: int) -> tuple[Showing, ...]:
-    """`number` items in the order of a reviewer, `repeats` of them once more, later and not soon.
+    """`number` items in the order for one reviewer; `repeats` of them are shown again, at least six turns later.
 
     >>> [one.item for one in in_order(3, 0, "ann", 0)] != [one.item for one in in_order(3, 0, "bob", 0)]
     True
@@ -185,7 +185,7 @@ def record_sha256(gate: GateRecord) -> str:
 
 
 def items_of(gate: GateRecord, *, only_missing: bool = False) -> list[Item]:
-    """The answers of a gate, each different answer to a case once; cases that the model did not answer have none.
+    """The answers of a gate, each different answer to a case once; cases without an answer are left out.
 
     With `only_missing`, only those that wait for a label.
     """

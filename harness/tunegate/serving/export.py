@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 
 from tunegate import __version__
 from tunegate.checks.outcome import Verdict
-from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.exceptions import CannotJudge, ConfigError, TunegateError
 from tunegate.gates.book import NoLedger
 from tunegate.gates.candidate import ComparisonRequest, ComparisonResult, Side, compare_with_baseline
 from tunegate.hashes import sha256_of
@@ -95,8 +96,8 @@ def export(
 ) -> Export:
     """Write the model, compare it with its source on each suite, and write the record.
 
-    Raises ConfigError for a folder that is not empty or a model that the format cannot hold, CannotJudge for a disk
-    that cannot be written.
+    Raises ConfigError for a folder that is not empty or a model that the format cannot hold, CannotJudge if the disk
+    cannot be written, and the errors of the comparison, such as Inconclusive for too few fresh cases.
     """
     check_request(request)
     try:
@@ -109,7 +110,19 @@ def export(
         write_whole(request.out / EXPORT, json.dumps(_record(request, done), indent=2))
     except OSError as error:
         raise CannotJudge(f"{error.filename or request.out}: cannot write the export: {error.strerror}") from error
+    except TunegateError:
+        _empty(request.out)  # so that the same command works again, for example with more cases
+        raise
     return done
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an export wrote before it failed."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def check_request(request: ExportRequest) -> None:
@@ -123,6 +136,8 @@ def check_request(request: ExportRequest) -> None:
     folders = (request.source.model.folder, *request.source.model.adapters)
     if shots := [folder for folder in folders if (folder / FEWSHOT).exists()]:
         raise ConfigError(f"{shots[0]}: its examples are in {FEWSHOT}, not in weights; export its base model")
+    if (request.out / GATES).is_dir() and not (request.out / EXPORT).exists():
+        raise ConfigError(f"--out: {request.out} has the files of an export that was interrupted; remove it")
     if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise ConfigError(f"--out: expected a new or empty folder, but {request.out} has files; choose another")
 

@@ -1,8 +1,8 @@
 """Asks a server and the model that it should serve the same cases, and collects what the rules compare.
 
-Which cases: those that gates have asked before, as the ledger says, in an order that the seed gives. A served model is
-not accepted here, so spent cases do as well as fresh ones, and no gate loses any. Only if there are too few, fresh ones
-are added. The draw is written to the ledger like any other, so that no gate takes these cases for fresh.
+It asks cases that gates have asked before, according to the ledger, in an order that depends on the seed. This check
+accepts no model, so used cases serve as well as fresh ones, and no gate loses any. Fresh ones are added only if there
+are too few. The draw is written to the ledger like any other, so that no gate counts these cases as fresh.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _gaps_of(
     theirs: Sequence[FirstToken],
     say: Callable[[str], None],
 ) -> Mapping[str, float | None]:
-    """The median gap of each suspect to the server; none where it tells no log-probabilities."""
+    """The median gap of each suspect to the server; empty if it gives no log-probabilities."""
     found: dict[str, float | None] = {}
     for name in request.suspects if any(one.log_probabilities for one in theirs) else ():
         say(f"asking {name}")
@@ -122,7 +122,7 @@ def _text(response: Response) -> str | None:
 
 
 def _runs_on(mine: Response, served: Response) -> bool:
-    """Whether the served answer begins with the whole of ours, which had ended, and goes on."""
+    """Whether our answer had ended, and the served answer begins with all of it and continues."""
     if mine.error is not None or served.error is not None or mine.finish_reason != "stop":
         return False
     own, longer = mine.text.strip(), served.text.strip()

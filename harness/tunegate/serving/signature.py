@@ -3,7 +3,7 @@
 The same weights on other kernels, or at another precision, do not give the same texts: greedy answers part at the first
 token on which two candidates are nearly equal. So "equal enough" is decided by three things that need no equal texts:
 
-- the prompt is the same: its text where the server tells it, otherwise its number of tokens;
+- the prompt is the same: its text if the server gives it, otherwise its number of tokens;
 - the gap of the first token's log-probability has a median of at most `SAME_GAP`;
 - the verdicts are not worse by the retention rule, on the same cases; a loss that may be chance is INVALID.
 
@@ -42,12 +42,12 @@ Fact = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One case on both sides. `gap` is that of the first token; None: not told, as for the prompt and its tokens."""
+    """One case on both sides. `gap` is that of the first token. A gap, prompt or token count is None if unknown."""
 
     case_id: str
     same_answer: bool
     runs_on: bool
-    """The served answer begins with the whole of ours, which had ended, and goes on."""
+    """Our answer had ended, and the served answer begins with all of it and continues."""
     ended: bool
     """Our answer ended by itself."""
     finish: FinishReason
@@ -194,7 +194,7 @@ def _context(signature: Signature) -> ServingFault | None:
 
 
 def _stop(signature: Signature) -> ServingFault | None:
-    """The server gives the same answers and goes on: a stop token is missing."""
+    """The server gives the same answers and continues: a stop token is missing."""
     on = signature.runs_on
     if not on.count or on.count < SOME * on.of:
         return None
@@ -216,7 +216,7 @@ def _suspect(signature: Signature) -> ServingFault | None:
 def _quantised(signature: Signature) -> ServingFault | None:
     """The gap is one that fewer bits explain, or the server says that it has few bits.
 
-    Then any gap may be theirs: what little a training added can be lost in the rounding.
+    In the second case the gap may be of any size, because rounding can remove what a training added.
     """
     gap = signature.median_gap
     if gap is None or gap <= SAME_GAP or _suspect(signature) is not None:

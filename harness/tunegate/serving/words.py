@@ -57,8 +57,14 @@ def lines(serving: Serving) -> Iterator[str]:
             else ""
         )
         causes.insert(0, f"{UNCLEAR[serving.unclear]}{f' ({detail})' if detail else ''}")
-    yield f"{verdict}: {causes[0]}" if causes else f"{verdict}: nothing that was compared differs"
+    yield f"{verdict}: {causes[0] if causes else _same(serving.signature)}"
     yield from (f"  also: {cause}" for cause in causes[1:])
+
+
+def _same(signature: Signature) -> str:
+    if signature.equal.count == signature.equal.of:
+        return "nothing that was compared differs"
+    return "other software, or rounding to 8 bits or more, explains the differences"
 
 
 def _compared(signature: Signature) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the misses of a gate have in common: one rule of at most two features of a case, honestly tested. Pure.
+"""What the misses of a gate have in common: one rule of at most two features, tested on other cases. Pure.
 
 `slices.where_missed` tests each tag, answer and length alone, exactly. This search also looks at the words and signs of
 a prompt and at pairs of features; `stats.rule_search` makes its p-value hold for all rules that it looked at.
@@ -17,7 +17,7 @@ from tunegate.stats.rule_search import FoundRule, Hits, distinct, find_rule
 from tunegate.verdicts.words import p_words
 
 ALPHA = 0.02
-"""The largest p-value of a rule that is told: of draws whose misses have nothing in common, at most 2 % tell a rule."""
+"""The largest p-value that is reported: if misses have nothing in common, at most 2 % of draws get a rule."""
 FEWEST_CASES, SMALLEST_SHARE = 4, 0.04
 """A feature counts if at least this number and this share of the cases have it, and as many lack it."""
 MOST_FEATURES = 80
@@ -79,9 +79,9 @@ class InCommon:
 def in_common(outcomes: Sequence[Outcome]) -> InCommon | None:
     """The rule that the misses share, if one is shown; cases that were not judged are left out.
 
-    What the cases are like comes first. Only if that tells nothing, the length of the model's answers: a wrong answer
-    is often longer, which would hide what the questions have in common. Each of the two searches has half of ALPHA.
-    The same outcomes give the same rule: the seed comes from the cases' ids.
+    Features of the cases are searched first. Only if none is found, the length of the model's answers is searched: a
+    wrong answer is often longer, which would hide what the questions have in common. Each of the two searches has half
+    of ALPHA. The same outcomes give the same rule, because the seed comes from the cases' ids.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict in (Verdict.PASS, Verdict.FAIL)]
     missed = [outcome.verdict is Verdict.FAIL for outcome in judged]

@@ -135,7 +135,7 @@ def with_limits(rules: LimitRules | None, decision: Decision, measured: Measured
 def judge_limits(rules: LimitRules, measured: Measured) -> tuple[LimitResult, ...]:
     """Compare what was measured with each limit, in their order.
 
-    FAIL when the requests show that the limit is not kept, even if those without a figure had kept it; otherwise
+    FAIL when the requests show that the limit is not kept, even if all requests without a figure had kept it; otherwise
     INVALID when figures are missing that could change the verdict, and INCONCLUSIVE when there are too few requests.
     """
     return tuple(_judge(limit, rules, measured) for limit in rules.limits)
@@ -290,7 +290,7 @@ def _why(limit: Limit, measured: Measured) -> str:
     if error := next((timing.error for timing in timings if timing.error), ""):
         return error
     lacks: Mapping[LimitName, str] = {
-        "ttft_ms": "the model does not tell when its first token comes",
+        "ttft_ms": "the model does not report when its first token comes",
         "tokens_per_s": "the model does not count its tokens",
         "cost_per_1k": "the model does not count the tokens of prompt and answer",
     }

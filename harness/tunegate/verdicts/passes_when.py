@@ -28,7 +28,7 @@ CONDITIONS: Mapping[str, str] = {
     "judge": "are right for the judge",
     "counterfactual": "stay the same when the prompt changes in what must not matter",
     "contrast": "are right for the prompt and for its changed copies",
-    "errors": "hold no forbidden error",
+    "errors": "contain no forbidden error",
     "imported": "passed in the other tool",
     "rouge": "share enough words with a reference",
 }
@@ -67,7 +67,7 @@ def passes_when(
     if terms.purpose not in ("gate", "confirm"):
         return "Measured: nothing has to pass"
     parts = [_count(terms, conditions), *_requirements(terms), *_confirmed(confirm, after_retry)]
-    return f"Passes when {_listed(parts)}"
+    return f"Passes when {', and '.join(parts) if len(parts) == 2 else _listed(parts)}"
 
 
 def _count(terms: Terms, conditions: Sequence[str]) -> str:
@@ -91,7 +91,7 @@ def _count(terms: Terms, conditions: Sequence[str]) -> str:
 def _requirements(terms: Terms) -> Iterator[str]:
     """What else a pass needs, in the order in which it is decided."""
     for category, cap in terms.max_errors.items():
-        yield f"at most {cap} answers hold {category}" if cap else f"no answer holds {category}"
+        yield f"at most {cap} answers have {category}" if cap else f"no answer has {category}"
     if terms.at is not None:
         yield f"related cases, counted as fewer independent ones, still rule out a pass rate of {terms.at:.3g}"
     for tag, rule in terms.slices.items():
@@ -110,7 +110,7 @@ def _requirements(terms: Terms) -> Iterator[str]:
 
 def _confirmed(confirm: DrawPlan | None, after_retry: bool) -> Iterator[str]:
     if confirm is not None:
-        when = "after a retry " if after_retry else ""
+        when = "after a retry, " if after_retry else ""
         yield f"{when}at least {confirm.accept} of {confirm.draw} sealed cases pass too"
 
 

@@ -98,7 +98,7 @@ def standing(
     if not record.measured.reaches(admit.min):
         return Standing(record, refusal(record, admit.min))
     expired = expiry(record.age, admit, datetime.now(UTC).date())
-    return Standing(record, f"{expired}; {command}" if expired else None, bool(expired))
+    return Standing(record, f"{expired}: {command}" if expired else None, bool(expired))
 
 
 def expiry(age: Age, admit: AdmitOptions, today: date) -> str:
