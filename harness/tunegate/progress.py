@@ -12,12 +12,12 @@ from tunegate.text.printable import printable
 
 
 class Progress(Protocol):
-    """Called after each judged case; the fake is `no_progress`."""
+    """Called after each piece of work, `of` which there are `total`, in the plural; the fake is `no_progress`."""
 
-    def __call__(self, label: str, done: int, total: int, /) -> None: ...
+    def __call__(self, label: str, done: int, total: int, of: str = "cases", /) -> None: ...
 
 
-def no_progress(label: str, done: int, total: int) -> None:
+def no_progress(label: str, done: int, total: int, of: str = "cases") -> None:
     """Say nothing."""
 
 
@@ -29,11 +29,11 @@ FIRST_MINUTE_S, LATER_S = 10.0, 60.0
 """Seconds between two lines in a log: often at first, so that a slow gate is noticed soon, then once a minute."""
 
 KNOWN_FROM, KNOWN_FROM_S = 2, 3.0
-"""Cases done, and seconds passed, before the remaining time can be estimated."""
+"""Pieces done, and seconds passed, before the remaining time can be estimated."""
 
 
 def rate_of(done: int, elapsed_s: float) -> float | None:
-    """Cases per second; None while there is too little data to estimate it."""
+    """Pieces per second; None while there is too little data to estimate it."""
     return done / elapsed_s if done >= KNOWN_FROM and elapsed_s >= KNOWN_FROM_S else None
 
 
@@ -52,21 +52,21 @@ def is_drawn_on(stream: TextIO) -> bool:
 
 
 class _Shown(Protocol):
-    def update(self, label: str, done: int, total: int) -> None: ...
+    def update(self, label: str, done: int, total: int, of: str) -> None: ...
     def close(self) -> None: ...
 
 
 class Bar:
-    """Cases done and left, cases per second, and remaining time, for one gate after another."""
+    """Pieces of work done and left, their number per second, and the remaining time, for one label after another."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
         shown = _Drawn if is_drawn_on(self._stream) else _Logged
         self._shown: _Shown = shown(self._stream, clock)
 
-    def update(self, label: str, done: int, total: int) -> None:
-        """Show that `done` of `total` cases of the gate `label` are judged."""
-        self._shown.update(printable(label), done, total)
+    def update(self, label: str, done: int, total: int, of: str = "cases") -> None:
+        """Show that `done` of `total` cases of the gate `label` are judged; `of` names what is counted instead."""
+        self._shown.update(printable(label), done, total, of)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -94,14 +94,14 @@ class _Drawn:
         self._label = ""
         self._began = 0.0
 
-    def update(self, label: str, done: int, total: int) -> None:
+    def update(self, label: str, done: int, total: int, of: str) -> None:
         if self._bar is None or label != self._label:
             from tqdm import tqdm
 
             self.close()
             self._label, self._began = label, self._clock()
             self._bar = tqdm(
-                total=total, initial=done, desc=label, unit="case", leave=False, bar_format=_BAR, file=self._stream
+                total=total, initial=done, desc=label, unit=f" {of}", leave=False, bar_format=_BAR, file=self._stream
             )
         if rate_of(done - self._bar.initial, self._clock() - self._began) is not None:
             self._bar.bar_format = _BAR_AND_REST
@@ -125,7 +125,7 @@ class _Logged:
         self._began = self._told = 0.0
         self._begun_with = 0
 
-    def update(self, label: str, done: int, total: int) -> None:
+    def update(self, label: str, done: int, total: int, of: str) -> None:
         now = self._clock()
         if label != self._label:
             self._label, self._began, self._told, self._begun_with = label, now, now, done
@@ -135,7 +135,7 @@ class _Logged:
             self._told = now
             rate = rate_of(done - self._begun_with, elapsed)
             told = "" if rate is None else f", {rate:.2g} a second, about {duration(round((total - done) / rate))} left"
-            print(f"{label}: {done} of {total} cases{told}", file=self._stream, flush=True)
+            print(f"{label}: {done} of {total} {of}{told}", file=self._stream, flush=True)
         if done == total:
             self.close()
 

@@ -138,7 +138,7 @@ class _Work:
                     ValueError, NotImplementedError) as error:  # fmt: skip
                 # a library that has never seen this kind of network may raise anything of these
                 faults.append(MethodFault(method, one_line(error) if message_of(error) else type(error).__name__))
-        self._progress(self._label, self._planned, self._planned)
+        self._progress(self._label, self._planned, self._planned, "passes")
         greedy = stored.settings.temperature <= 0 and not stored.scored and not stored.by_another
         return Explanation(
             case_id=stored.case.id,
@@ -220,11 +220,11 @@ class _Work:
 
     def _count(self, passes: int) -> None:
         self._done = min(self._done + passes, self._planned)
-        self._progress(self._label, self._done, self._planned)
+        self._progress(self._label, self._done, self._planned, "passes")
 
     @property
     def _label(self) -> str:
-        return f"explaining {self._stored.case.id} (passes)"
+        return f"explaining {self._stored.case.id}"
 
 
 def _target_of(question: Question) -> tuple[int, int]:

@@ -171,12 +171,12 @@ def _pii(data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, progr
     rows: list[int] = []
     for done, example in enumerate(looked_at):
         if progress is not None and done % 1000 == 0:
-            progress("personal data", done, len(looked_at))
+            progress("personal data", done, len(looked_at), "rows")
         if found := row_pii(example, find_names).kinds:
             kinds += found
             rows.append(example.number)
     if progress is not None:
-        progress("personal data", len(looked_at), len(looked_at))
+        progress("personal data", len(looked_at), len(looked_at), "rows")
     return Pii("kept", len(looked_at), dict(kinds), tuple(sorted(rows)[:ROWS_SHOWN]))
 
 
@@ -185,7 +185,7 @@ def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[
     found: Counter[str] = Counter()
     for done, example in enumerate(examples):
         if progress is not None and done % 20 == 0:
-            progress("language", done, len(examples))
+            progress("language", done, len(examples), "rows")
         prompt = [] if example.prompt is None else [asked(example.prompt)]
         try:
             likeliest = likeliest_language("\n".join((*prompt, *example.answers.values())))
@@ -193,5 +193,5 @@ def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[
             return {}, "not measured: pip install 'tunegate[text]'"
         found[likeliest[0] if likeliest is not None and likeliest[1] >= SURE else UNKNOWN] += 1
     if progress is not None:
-        progress("language", len(examples), len(examples))
+        progress("language", len(examples), len(examples), "rows")
     return dict(found.most_common()), ""

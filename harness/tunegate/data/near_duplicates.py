@@ -68,7 +68,7 @@ def near_repeats(examples: Sequence[Example], progress: Progress | None = None) 
 
     for done, at in enumerate(alike):
         if progress is not None and done % 500 == 0:
-            progress("near-duplicates", done, len(alike))
+            progress("near-duplicates", done, len(alike), "rows")
         proposed = sorted({other for key in keys[at] for other in buckets.get(key, ())})
         twins = (other for other in _likely(signatures, at, proposed) if _answers_agree(examples[at], examples[other]))
         twin = next((other for other in twins if similarity(at, other) >= NEARLY_THE_SAME), None)
@@ -78,7 +78,7 @@ def near_repeats(examples: Sequence[Example], progress: Progress | None = None) 
         for key in keys[at]:
             buckets[key].append(at)
     if progress is not None and alike:
-        progress("near-duplicates", len(alike), len(alike))
+        progress("near-duplicates", len(alike), len(alike), "rows")
     return found
 
 
@@ -122,10 +122,10 @@ def _signatures(texts: Sequence[str], progress: Progress | None) -> Any:
     )  # datasketch's hashes have 32 bits
     for at, text in enumerate(texts):
         if progress is not None and at % 1000 == 0:
-            progress("MinHash", at, len(texts))
+            progress("MinHash", at, len(texts), "rows")
         signatures[at] = signature(empty, _shingles(text)).hashvalues
     if progress is not None:
-        progress("MinHash", len(texts), len(texts))
+        progress("MinHash", len(texts), len(texts), "rows")
     return signatures
 
 

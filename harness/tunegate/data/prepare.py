@@ -139,7 +139,7 @@ def _without_pii(data: TrainingData, spec: PrepareSpec, tools: PrepareTools) -> 
     counts: Counter[str] = Counter()
     for done, example in enumerate(data.examples):
         if tools.progress is not None and done % 1000 == 0:
-            tools.progress("personal data", done, len(data.examples))
+            tools.progress("personal data", done, len(data.examples), "rows")
         found = row_pii(example, find_names)
         examples.append(found.masked)
         counts += found.kinds

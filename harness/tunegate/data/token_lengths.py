@@ -53,10 +53,10 @@ class ModelTokens:
         counts: list[int] = []
         for start in range(0, len(examples), BATCH):
             if progress is not None:
-                progress("tokens", start, len(examples))
+                progress("tokens", start, len(examples), "rows")
             counts += self._count(examples[start : start + BATCH])
         if progress is not None:
-            progress("tokens", len(examples), len(examples))
+            progress("tokens", len(examples), len(examples), "rows")
         return counts
 
     def _count(self, examples: Sequence[Example]) -> list[int]:

@@ -98,13 +98,13 @@ def _missed(left: Sequence[Candidate], filters: Filters, progress: Progress) -> 
     assert filters.checks is not None
     name, sha256 = filters.model
     for start in range(0, len(left), JUDGED_AT_ONCE):
-        progress("checks", start, len(left))
+        progress("checks", start, len(left), "answers")
         block = left[start : start + JUDGED_AT_ONCE]
         samples = [Sample(one.case, one.response, sha256, name) for one in block]
         for one, outcome in zip(block, judge(filters.checks.checks, samples, filters.checks.answer), strict=True):
             if outcome.verdict is not Verdict.PASS:
                 yield one.number, _why(outcome)
-    progress("checks", len(left), len(left))
+    progress("checks", len(left), len(left), "answers")
 
 
 def _why(outcome: Outcome) -> str:

@@ -105,12 +105,12 @@ def _ask_all(request: Request, answers: AnswersFile, progress: Progress) -> None
     ]
     size = request.model.block_size
     for start in range(0, len(questions), size):
-        progress("generate", start, len(questions))
+        progress("generate", start, len(questions), "answers")
         block = [one for one in questions[start : start + size] if one.id not in answers.responses]
         if block:
             found = generated(request.model, block, request.settings)
             answers.add({one.id: response for one, response in zip(block, found, strict=True)})
-    progress("generate", len(questions), len(questions))
+    progress("generate", len(questions), len(questions), "answers")
 
 
 def _answer(answers: AnswersFile, case: Case, sample: int) -> Response:

@@ -251,7 +251,7 @@ def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looki
     for start in range(0, len(taught), _CHUNK):
         chunk = taught[start : start + _CHUNK]
         if looking.progress is not None:
-            looking.progress("meaning", start, len(taught))
+            looking.progress("meaning", start, len(taught), "texts")
         vectors = looking.embed([text.text for text in chunk])
         cosines = numpy.stack([vectors[text.text] for text in chunk]) @ matrix.T
         if not numpy.isfinite(cosines).all():  # NaN compares as below every bound, and would count as no leak
@@ -261,7 +261,7 @@ def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looki
         for row, column in zip(*(cosines >= looking.at_least).nonzero(), strict=True):
             yield chunk[row], asked[column], min(1.0, float(cosines[row, column]))
     if looking.progress is not None:
-        looking.progress("meaning", len(taught), len(taught))
+        looking.progress("meaning", len(taught), len(taught), "texts")
 
 
 _CHUNK = 2048
@@ -270,10 +270,10 @@ _CHUNK = 2048
 def _counted(label: str, texts: Sequence[TrainText], progress: Progress | None) -> Iterator[TrainText]:
     for done, text in enumerate(texts):
         if progress is not None and done % 1000 == 0:
-            progress(label, done, len(texts))
+            progress(label, done, len(texts), "texts")
         yield text
     if progress is not None and texts:
-        progress(label, len(texts), len(texts))
+        progress(label, len(texts), len(texts), "texts")
 
 
 # --- what becomes of them ------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ class StageRun:
             model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
             label = f"{self.stage.name}#{number} own answers"
             asked = replace(suite, settings=settings_of(spec, suite))
-            answers = ask_rows(asked, model, new, partial(self.tools.progress, label))
+            answers = ask_rows(asked, model, new, lambda done, n: self.tools.progress(label, done, n, "rows"))
             settings = None if asked.settings == suite.settings else asked.settings.facts()
             self.log.append(
                 OwnAnswersJudged(
