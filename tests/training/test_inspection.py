@@ -15,9 +15,11 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeli
 from tunegate.attribution.explained_file import read_explained
 from tunegate.attribution.explanation import QUICK, Explanation, Method
 from tunegate.attribution.stored_case import StoredCase
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.models.model import Model
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import ChoiceScore, Model, Response, ScriptedModel
 from tunegate.progress import Progress
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
@@ -71,6 +73,24 @@ def test_the_methods_are_those_of_the_file(tmp_path: Path) -> None:
     explain = Explainer()
     carried_out(tmp_path, explain, f"{PIPELINE}\ninspect: {{cases: 1, methods: [lime, logit_lens]}}\n")
     assert [methods for _, _, methods in explain.asked] == [["lime", "logit_lens"]]
+
+
+def test_a_case_without_a_prompt_is_left_out(tmp_path: Path) -> None:
+    """A pair of sentences has no text that the choice could be based on."""
+
+    def chooses(path: str) -> ScriptedModel:
+        def answer(case: Case) -> Response:
+            return Response(case.choices[1], choice_scores=(ChoiceScore(-2.0, 1), ChoiceScore(-1.0, 1)))
+
+        return ScriptedModel(answer, name=path, sha256=fingerprint(Path(path)))
+
+    explain = Explainer()
+    pairs = '{path: cases.jsonl, id: "{id}", prompt: "", choices: ["{prompt}", "no"], reference: "{prompt}"}'
+    text = PIPELINE.replace("cases: cases.jsonl, checks: [exact]", f"cases: {pairs}, checks: [choice]")
+    path = write_pipeline(tmp_path / "project", text + INSPECT)
+    run = carry_out(path, replace(explain.tools, open_model=chooses))
+    assert run.stages["sft"].attempts[1].gates["facts"].failed > 0
+    assert (explain.asked, run.explained) == ([], ())
 
 
 def test_a_run_without_the_key_explains_nothing(tmp_path: Path) -> None:
