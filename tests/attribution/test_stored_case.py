@@ -32,7 +32,7 @@ def outcome(case_id: str, verdict: Verdict, response: str = "dominant", prompt: 
 
 
 def write_run(folder: Path, base: str = "base", base_sha256: str = "ab" * 32, sha256: str = "cd" * 32) -> RunRecord:
-    """A run whose base model was asked five cases; its stage lost `b`, `c` and `e` (without a prompt), and never knew `a`."""
+    """A run whose base model was asked five cases; its stage lost `b`, `c` and, without a prompt, `e`."""
     where = {"stage": "sft", "attempt": 1}
     before = [outcome("a", FAIL), outcome("b", PASS), outcome("c", PASS), outcome("d", FAIL), outcome("e", PASS)]
     after = [

@@ -1,4 +1,4 @@
-"""`inspect:` on real weights: the missed cases of a trained tiny model are explained within the run, by every method."""
+"""`inspect:` on real weights: a run explains the missed cases of a tiny model that it trained, by every method."""
 
 from __future__ import annotations
 
