@@ -23,4 +23,4 @@ class InspectSpec(Spec):
 def check_inspect(spec: InspectSpec | None) -> None:
     """Raise MissingExtra, before any training, if missed cases could not be explained."""
     if spec is not None:
-        require("inspect: explaining missed cases", "attribution", "torch", "captum", "PIL")
+        require("explaining missed cases", "attribution", "torch", "captum", "PIL")
