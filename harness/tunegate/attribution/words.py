@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tunegate.attribution.explanation import Deletion, Explanation, Lens, Method, Strip
+from tunegate.attribution.explanation import Deletion, Explanation, Lens, Method, Strip, Unit
 
 NAMES: dict[Method, str] = {
     "ablation": "feature ablation",
@@ -56,11 +56,18 @@ def _based_on(explanation: Explanation) -> Iterator[str]:
     if not pieces:
         yield f"No piece of the prompt speaks for the answer ({NAMES[best.method]})."
         return
-    plural = "s" if len(pieces) > 1 else ""
-    unit = best.unit if not best.unit.startswith("group") else best.unit.replace("group", f"group{plural}")
     listed = ", ".join(quoted(text) for text, _ in pieces)
-    kind = f"{unit}{plural}" if unit == best.unit else unit
-    yield f"It is based most on the {kind} {listed} ({NAMES[best.method]})."
+    yield f"It is based most on the {units(best.unit, len(pieces))} {listed} ({NAMES[best.method]})."
+
+
+def units(unit: Unit, count: int) -> str:
+    """The name of so many pieces.
+
+    >>> units("token", 1), units("group of words", 2)
+    ('token', 'groups of words')
+    """
+    first, *rest = unit.split()
+    return unit if count == 1 else " ".join([f"{first}s", *rest])
 
 
 def top_pieces(explanation: Explanation, strip: Strip, count: int = SHOWN) -> list[tuple[str, float]]:
@@ -77,10 +84,11 @@ def strip_words(explanation: Explanation, strip: Strip) -> str:
     return f"{NAMES[strip.method]} (by {strip.unit}, {passes}): {pieces}; {test}"
 
 
-def deletion_words(test: Deletion, unit: str) -> str:
+def deletion_words(test: Deletion, unit: Unit) -> str:
     """`without its 5 highest words the log-probability falls by 2.31, without random ones by 0.40: …`"""
     low, high = test.interval
-    what = f"{test.removed} highest {unit}s" if test.removed > 1 else f"highest {unit}"
+    count = f"{test.removed} " if test.removed > 1 else ""
+    what = f"{count}highest {units(unit, test.removed)}"
     verdict = "better than random" if test.beats_random else "NOT shown to be better than random"
     return (
         f"without its {what} the log-probability falls by {test.fall:.2f}, without random ones by "
