@@ -61,7 +61,7 @@ def _based_on(explanation: Explanation) -> Iterator[str]:
 
 
 def units(unit: Unit, count: int) -> str:
-    """The name of so many pieces.
+    """The name of a unit for this number of pieces.
 
     >>> units("token", 1), units("group of words", 2)
     ('token', 'groups of words')
