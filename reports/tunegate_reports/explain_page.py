@@ -110,7 +110,8 @@ def _p(log_probability: float) -> str:
 def _strips(found: Sequence[Explanation]) -> Iterator[Markup]:
     parts = [part for method in METHODS if (part := _method(found, method)) is not None]
     if parts:
-        yield _section("What the answer depends on", tag("p", WAYS_TO_READ, class_="quiet"), *parts)
+        title = tag("h2", "What the answer depends on")
+        yield tag("section", title, tag("p", WAYS_TO_READ, class_="quiet"), *parts, class_="strips")
 
 
 def _method(found: Sequence[Explanation], method: Method) -> Markup | None:

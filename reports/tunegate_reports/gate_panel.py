@@ -45,13 +45,14 @@ def gate_panel(gate: GateView, cases: Sequence[CaseView], *, opened: bool, headi
         _flag(again) if (again := record.asked_or_judged_again) else None,
     )
     columns = (
-        tag("div", grid(gate, [cases[number] for number in gate.cases]), _rule(gate), class_="panel-grid"),
-        tag("div", kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), class_="panel-numbers"),
+        _rule(gate),
+        tag("div", grid(gate, [cases[number] for number in gate.cases]), class_="panel-grid"),
         tag(
             "div",
-            *(limits(record), slices(gate), diversity(gate), _checks(gate.checks), _people(gate)),
-            class_="panel-checks",
+            *(kept(gate.kept) if gate.kept else _interval(gate), _categories(gate), diversity(gate), limits(record)),
+            class_="panel-numbers",
         ),
+        tag("div", *(slices(gate), _checks(gate.checks), _people(gate)), class_="panel-checks"),
     )
     body = tag("div", join(columns), class_="panel-body")
     return tag("details", summary, body, class_="gate", id=f"gate-{gate.number}", open=opened)
@@ -62,7 +63,9 @@ def _rule(gate: GateView) -> Markup | None:
     terms = terms_of(gate.record)
     if terms is None or gate.record.purpose in MEASURED:
         return None
-    return tag("p", f"{passes_when(terms, [condition_of(name) for name in gate.record.checks])}.", class_="quiet")
+    return tag(
+        "p", f"{passes_when(terms, [condition_of(name) for name in gate.record.checks])}.", class_="panel-rule quiet"
+    )
 
 
 def _people(gate: GateView) -> Markup | None:

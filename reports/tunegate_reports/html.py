@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from tunegate_reports.explained import explained_cases
 from tunegate_reports.files import write_atomically
 from tunegate_reports.first_screen import answer_section
 from tunegate_reports.gate_view import CaseView
-from tunegate_reports.markup import Markup, escape
+from tunegate_reports.markup import Markup, escape, tag
 from tunegate_reports.page import asset, source_hash
 from tunegate_reports.provenance import provenance_section
 from tunegate_reports.stages import stages_section
@@ -54,9 +55,24 @@ def render(shown: View) -> str:
         tested=tested_section(shown) or Markup(""),
         stages=stages_section(shown) or Markup(""),
         cards=data_section(shown.run) or Markup(""),
+        people=_people(shown) or Markup(""),
         provenance=provenance_section(shown),
         data=island(shown),
         script=script,
+    )
+
+
+def _people(shown: View) -> Markup | None:
+    """The command that writes a page on which people judge the answers of the last gate that decided."""
+    gates = [gate.record for gate in shown.deciding_gates if gate.record.purpose == "gate"]
+    judged = [gate for gate in gates if any(outcome.response for outcome in gate.outcomes)]
+    if not judged:
+        return None
+    last = judged[-1]
+    place = f"{shown.run.folder}@{last.stage}" if last.stage else str(shown.run.folder)
+    command = shlex.join(["tunegate", "review", place, "--gate", last.key, "--out", "review.html"])
+    return tag(
+        "p", "To have people judge these answers without the verdicts: ", tag("code", command), class_="quiet people"
     )
 
 

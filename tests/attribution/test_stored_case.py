@@ -25,20 +25,23 @@ PASS, FAIL = Verdict.PASS, Verdict.FAIL
 CHECKS = ("exact",)
 
 
-def outcome(case_id: str, verdict: Verdict, response: str = "dominant") -> Outcome:
+def outcome(case_id: str, verdict: Verdict, response: str = "dominant", prompt: str | None = None) -> Outcome:
     finding = Finding("exact", verdict, verdict is PASS)
-    prompt, references = f"Which of {case_id}?", ("recessive",)
+    prompt, references = f"Which of {case_id}?" if prompt is None else prompt, ("recessive",)
     return Outcome(case_id, verdict, "", (finding,), prompt, response, references, finish_reason="stop")
 
 
 def write_run(folder: Path, base: str = "base", base_sha256: str = "ab" * 32, sha256: str = "cd" * 32) -> RunRecord:
-    """A run whose base model was asked three cases; its stage lost `b` and `c`, and never knew `a`."""
+    """A run whose base model was asked five cases; its stage lost `b`, `c` and, without a prompt, `e`."""
     where = {"stage": "sft", "attempt": 1}
-    before = [outcome("a", FAIL), outcome("b", PASS), outcome("c", PASS), outcome("d", FAIL)]
-    after = [outcome("a", FAIL), outcome("b", FAIL), outcome("c", FAIL, ""), outcome("d", PASS)]
+    before = [outcome("a", FAIL), outcome("b", PASS), outcome("c", PASS), outcome("d", FAIL), outcome("e", PASS)]
+    after = [
+        *(outcome("e", FAIL, prompt=""), outcome("a", FAIL), outcome("b", FAIL), outcome("c", FAIL, "")),
+        outcome("d", PASS),
+    ]
     with EventLog.open(folder) as log:
         log.append({"event": "run_started", "name": "x", "model": base, "model_sha256": base_sha256, "seed": 1})
-        measured = Terms(SinglePlan(4, 1), "baseline")
+        measured = Terms(SinglePlan(5, 1), "baseline")
         write_gate(log, "facts", before, terms=measured, model_sha256=base_sha256, purpose="baseline", checks=CHECKS)
         log.append(
             {"event": "stage_started", "stage": "sft", "method": "sft", "gates": ["facts"]},
@@ -55,12 +58,13 @@ def run(tmp_path: Path) -> RunRecord:
     return write_run(tmp_path / "run")
 
 
-def test_flips_come_first_then_other_misses_then_the_rest(run: RunRecord) -> None:
+def test_flips_come_first_then_other_misses_then_those_without_a_prompt_then_the_rest(run: RunRecord) -> None:
     cases = stored_cases(run, run.stages["sft"].attempts[1])
     assert [(one.case.id, one.verdict, one.flipped) for one in cases] == [
         ("b", FAIL, True),
         ("c", FAIL, True),
         ("a", FAIL, False),
+        ("e", FAIL, True),
         ("d", PASS, False),
     ]
 

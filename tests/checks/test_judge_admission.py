@@ -72,7 +72,7 @@ def labels(folder: Path, good: int = 60, bad: int = 40, name: str = "labels.json
     return write_jsonl(folder / name, rows)
 
 
-def quiet(label: str, done: int, total: int) -> None:
+def quiet(label: str, done: int, total: int, of: str = "cases") -> None:
     pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -55,8 +56,10 @@ def test_the_page_of_the_journey_quotes_its_plan(tmp_path: Path, capsys: Capture
     assert main(["init", str(tmp_path), "--recipe", "journey"]) == 0
     capsys.readouterr()
     assert main(["plan", "--file", str(tmp_path / "tunegate.yaml")]) == 0
-    _, quoted, _ = (ROOT / "docs" / "journey.md").read_text(encoding="utf-8").split("```")
-    assert set(quoted.strip().splitlines()) <= set(capsys.readouterr().out.splitlines())
+    page = (ROOT / "docs" / "journey.md").read_text(encoding="utf-8")
+    quoted = re.search(r"```\n(stage cpt.*?)\n```", page, re.DOTALL)
+    assert quoted is not None
+    assert set(quoted[1].splitlines()) <= set(capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -132,6 +132,16 @@ def test_a_method_no_better_than_random_says_so() -> None:
     assert "NOT shown to be better than random" not in render([made_explanation()])
 
 
+def test_several_groups_are_named_in_the_plural() -> None:
+    """Of a prompt with more pieces than may be left out one by one, words are put together in groups."""
+    one = made_explanation(prompt=" ".join(f"word{n}" for n in range(60)) + ".")
+    assert one.strips[0].unit == "group of words"
+    page = render([one])
+    assert "without its 2 highest groups of words the log-probability" in page
+    assert "It is based most on the groups of words" in page
+    assert "wordss" not in page
+
+
 def test_a_method_without_a_result_is_named() -> None:
     page = render([made_explanation(faults=(MethodFault("lime", "out of memory"),))])
     assert "LIME gave no result: out of memory." in page

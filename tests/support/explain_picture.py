@@ -14,7 +14,7 @@ from tests.support.browser_fixtures import FLAGS
 from tests.support.places import ROOT
 from tests.support.report_page import CHROMIUM
 
-WIDTH, HEIGHT = 900, 1000
+WIDTH, HEIGHT = 900, 940
 MOST_BYTES = 150_000
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +17,19 @@ from tests.support.fake_pipeline import PIPELINE, carry_out, tools, write_pipeli
 from tunegate.attribution.explained_file import read_explained
 from tunegate.attribution.explanation import QUICK, Explanation, Method
 from tunegate.attribution.stored_case import StoredCase
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.models.model import Model
+from tunegate.models.fingerprint import fingerprint
+from tunegate.models.model import ChoiceScore, Model, Response, ScriptedModel
+from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.progress import Progress
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
 from tunegate.training.tools import Tools
 from tunegate_reports import write_html
+from tunegate_suites import build_check
 
 pytest.importorskip("captum", reason="the extra attribution is not installed")
 INSPECT = "\ninspect: {cases: 3}\n"
@@ -71,6 +77,24 @@ def test_the_methods_are_those_of_the_file(tmp_path: Path) -> None:
     explain = Explainer()
     carried_out(tmp_path, explain, f"{PIPELINE}\ninspect: {{cases: 1, methods: [lime, logit_lens]}}\n")
     assert [methods for _, _, methods in explain.asked] == [["lime", "logit_lens"]]
+
+
+def test_a_case_without_a_prompt_is_left_out(tmp_path: Path) -> None:
+    """A pair of sentences has no text that the choice could be based on."""
+
+    def chooses(path: str) -> ScriptedModel:
+        def answer(case: Case) -> Response:
+            return Response(case.choices[1], choice_scores=(ChoiceScore(-2.0, 1), ChoiceScore(-1.0, 1)))
+
+        return ScriptedModel(answer, name=path, sha256=fingerprint(Path(path)))
+
+    explain = Explainer()
+    pairs = '{path: cases.jsonl, id: "{id}", prompt: "", choices: ["{prompt}", "no"], reference: "{prompt}"}'
+    text = PIPELINE.replace("cases: cases.jsonl, checks: [exact]", f"cases: {pairs}, checks: [choice]")
+    path = write_pipeline(tmp_path / "project", text + INSPECT)
+    run = carry_out(path, replace(explain.tools, open_model=chooses))
+    assert run.stages["sft"].attempts[1].gates["facts"].failed > 0
+    assert (explain.asked, run.explained) == ([], ())
 
 
 def test_a_run_without_the_key_explains_nothing(tmp_path: Path) -> None:
@@ -128,6 +152,18 @@ def test_the_report_shows_them_only_while_the_file_is_the_one_on_record(tmp_path
         read_explained(run.folder, run.explained[0])
     write_html(run, page)
     assert "first differ at token 2" not in page.read_text()
+
+
+def test_a_missing_extra_is_named_before_any_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file and the key are named too; a record can be read without the extra."""
+    run = carried_out(tmp_path, Explainer())
+    monkeypatch.setitem(sys.modules, "captum", None)  # as if it were not installed
+    with pytest.raises(ConfigError) as caught:
+        carried_out(tmp_path / "again", Explainer())
+    told = str(caught.value)
+    assert re.search(r"tunegate\.yaml:\d+: inspect: explaining missed cases needs the extra 'attribution'", told), told
+    assert told.endswith("pip install 'tunegate[attribution]'")
+    load_pipeline(run.folder.parent / "tunegate.yaml", build_check, of_record=True)
 
 
 def test_the_record_of_an_older_version_has_none(tmp_path: Path) -> None:

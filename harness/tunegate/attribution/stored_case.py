@@ -37,11 +37,16 @@ class StoredCase:
     by_another: bool = False
     """Whether the model that explains the answer did not give it."""
 
+    @property
+    def has_prompt(self) -> bool:
+        """Whether there is a text that the answer can be based on; a pair of sentences or a perplexity has none."""
+        return bool(self.case.prompt_text.strip())
+
 
 def stored_cases(run: RunRecord, attempt: AttemptRecord | None) -> list[StoredCase]:
     """The answers of an attempt, or of the gates of a record without stages, each case once: its last draw counts.
 
-    Misses come first, and of these the cases that the base model answered right.
+    Misses come first, of these the cases with a prompt, and of these the cases that the base model answered right.
     """
     draws = run.gates.values() if attempt is None else attempt.gates.values()
     right = base_was_right(run)
@@ -51,7 +56,9 @@ def stored_cases(run: RunRecord, attempt: AttemptRecord | None) -> list[StoredCa
         for outcome in _outcomes(gate):
             found.pop(outcome.case_id, None)
             found[outcome.case_id] = _stored(gate, outcome, str(place), (gate.suite_sha256, outcome.case_id) in right)
-    return sorted(found.values(), key=lambda one: (one.verdict is not Verdict.FAIL, not one.flipped))
+    return sorted(
+        found.values(), key=lambda one: (one.verdict is not Verdict.FAIL, not one.has_prompt, not one.flipped)
+    )
 
 
 def find_case(run: RunRecord, attempt: AttemptRecord | None, case_id: str) -> StoredCase:

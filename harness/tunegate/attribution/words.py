@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tunegate.attribution.explanation import Deletion, Explanation, Lens, Method, Strip
+from tunegate.attribution.explanation import Deletion, Explanation, Lens, Method, Strip, Unit
 
 NAMES: dict[Method, str] = {
     "ablation": "feature ablation",
@@ -57,8 +57,17 @@ def _based_on(explanation: Explanation) -> Iterator[str]:
         yield f"No piece of the prompt speaks for the answer ({NAMES[best.method]})."
         return
     listed = ", ".join(quoted(text) for text, _ in pieces)
-    kind = _plural(best.unit) if len(pieces) > 1 else best.unit
-    yield f"The answer depends most on the {kind} {listed} ({NAMES[best.method]})."
+    yield f"The answer depends most on the {units(best.unit, len(pieces))} {listed} ({NAMES[best.method]})."
+
+
+def units(unit: Unit, count: int) -> str:
+    """The name of a unit for this number of pieces.
+
+    >>> units("token", 1), units("group of words", 2)
+    ('token', 'groups of words')
+    """
+    first, *rest = unit.split()
+    return unit if count == 1 else " ".join([f"{first}s", *rest])
 
 
 def top_pieces(explanation: Explanation, strip: Strip, count: int = SHOWN) -> list[tuple[str, float]]:
@@ -75,12 +84,13 @@ def strip_words(explanation: Explanation, strip: Strip) -> str:
     return f"{NAMES[strip.method]} (by {strip.unit}, {passes}): {pieces}; {test}"
 
 
-def deletion_words(test: Deletion, unit: str) -> str:
+def deletion_words(test: Deletion, unit: Unit) -> str:
     """`without its 5 highest words, the log-probability falls by 2.31; without random ones, it falls by 0.40; …`"""
     low, high = test.interval
-    what = f"{test.removed} highest {_plural(unit)}" if test.removed > 1 else f"highest {unit}"
+    count = f"{test.removed} " if test.removed > 1 else ""
+    what = f"{count}highest {units(unit, test.removed)}"
     verdict = "better than random" if test.beats_random else "NOT shown to be better than random"
-    too_few = "" if test.can_show else f"; there are too few {_plural(unit)} for that"
+    too_few = "" if test.can_show else f"; there are too few {units(unit, 2)} for that"
     return (
         f"without its {what}, the log-probability {_falls(test.fall)}; without random ones, it "
         f"{_falls(test.random_fall)}; the fall is larger than for {test.above} of {test.of} random sets "
@@ -90,11 +100,6 @@ def deletion_words(test: Deletion, unit: str) -> str:
 
 def _falls(by: float) -> str:
     return f"{'rises' if by < 0 else 'falls'} by {abs(by):.2f}"
-
-
-def _plural(unit: str) -> str:
-    """`words`, `groups of words`"""
-    return unit.replace("group", "groups") if unit.startswith("group") else f"{unit}s"
 
 
 def _lens(explanation: Explanation) -> Iterator[str]:

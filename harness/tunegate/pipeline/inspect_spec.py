@@ -15,7 +15,7 @@ class InspectSpec(Spec):
     """Explain missed cases from the model's weights, after the last gate of each attempt. Never changes a verdict."""
 
     cases: Annotated[int, Field(ge=1, le=100)] = 10
-    """How many missed cases of an attempt; those that the base model answered right come first."""
+    """How many missed cases of an attempt that have a prompt; those that the base model answered right come first."""
     methods: Annotated[list[Method], Field(min_length=1)] = list(QUICK)
     """The methods of `tunegate explain-case`. The default ones take about 80 passes for a case; all take about 400."""
 
@@ -23,4 +23,4 @@ class InspectSpec(Spec):
 def check_inspect(spec: InspectSpec | None) -> None:
     """Raise MissingExtra, before any training, if missed cases could not be explained."""
     if spec is not None:
-        require("inspect: explaining missed cases", "attribution", "torch", "captum", "PIL")
+        require("explaining missed cases", "attribution", "torch", "captum", "PIL")

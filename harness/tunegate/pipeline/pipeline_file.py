@@ -81,6 +81,8 @@ def load_pipeline(
     """
     reading = _Reading(path, build_check, validate_stage)
     reading.check_allowed(look=look)
+    if not of_record:
+        reading.check_inspect()
     spec, base_dir = reading.spec, path.parent
     stages = tuple(reading.stage(index, stage) for index, stage in enumerate(spec.stages))
     pipeline = Pipeline(
@@ -101,7 +103,6 @@ def load_pipeline(
         inspect=spec.inspect,
         promotes_imported=spec.promote is not None and spec.promote.imported,
     )
-    check_inspect(spec.inspect)
     reading.check_imported(pipeline)
     reading.check_supply(pipeline)
     reading.check_retention(pipeline)
@@ -143,6 +144,10 @@ class _Reading:
         for keys, wants in wants_of_pipeline(self.spec, self.base_dir):
             if not look or keys[-1] == NAMES:
                 self._checked(keys, lambda wants=wants: refuse(wants, self.file.path, trust))
+
+    def check_inspect(self) -> None:
+        """What explains missed cases is installed, before anything is trained."""
+        self._checked(("inspect",), lambda: check_inspect(self.spec.inspect))
 
     def stage(self, index: int, spec: StageSpec) -> Stage:
         """A stage with its data, after all checks."""

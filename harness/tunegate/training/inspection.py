@@ -20,6 +20,7 @@ def inspect_misses(
     pipeline: Pipeline, stage: str, number: int, log: RunLog, model: ModelUnderTest, tools: Tools
 ) -> None:
     """Explain the first missed cases of an attempt, those first that the base model answered right, and record that.
+    Cases without a prompt are left out: a strip over the prompt would be empty.
 
     A case that cannot be explained is noted with its reason; so is a model that cannot be opened, or a full disk.
     Raises Tampered for weights that changed, as the gates do.
@@ -28,7 +29,8 @@ def inspect_misses(
     if spec is None or any((one.stage, one.attempt) == (stage, number) for one in run.explained):
         return
     attempt = run.stages[stage].attempts[number]
-    missed = [one for one in stored_cases(run, attempt) if one.verdict is Verdict.FAIL and one.answer][: spec.cases]
+    misses = (one for one in stored_cases(run, attempt) if one.verdict is Verdict.FAIL)
+    missed = [one for one in misses if one.answer and one.has_prompt][: spec.cases]
     if not missed:
         return
     found: list[Explanation] = []

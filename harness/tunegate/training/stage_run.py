@@ -251,7 +251,8 @@ class StageRun:
             model = self._open_model(ModelOnDisk(self._source, self.start.sha256))
             label = f"{self.stage.name}#{number} own answers"
             asked = replace(suite, settings=settings_of(spec, suite))
-            answers = ask_rows(asked, model, new, partial(self.tools.progress, label), spec.samples)
+            told = partial(self.tools.progress, label)
+            answers = ask_rows(asked, model, new, lambda done, n: told(done, n, "rows"), spec.samples)
             settings = None if asked.settings == suite.settings else asked.settings.facts()
             self.log.append(
                 OwnAnswersJudged(

@@ -210,7 +210,7 @@ def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: 
     for start in range(0, len(labels), judge.batch_size):
         batch = labels[start : start + judge.batch_size]
         outcomes += ask_checks([check], [one.sample for one in batch], WHOLE)  # as people saw it
-        progress(label, len(outcomes), len(labels))
+        progress(label, len(outcomes), len(labels), "answers")
     return [outcome.findings[0] for outcome in outcomes]
 
 
