@@ -232,13 +232,13 @@ def test_a_copy_under_another_name_is_no_second_reviewer(review: Write, capsys: 
     assert "ann.jsonl: the same verdicts in the same order and the same seconds as in zoe" in refused(capsys, ann, copy)
 
 
-def test_two_who_settle_otherwise_are_refused(review: Write, capsys: Capture) -> None:
+def test_two_who_settle_differently_are_refused(review: Write, capsys: Capture) -> None:
     """The order of the files must not decide."""
     ann, bob = review("ann"), review("bob", label=lambda item, turn: "right")
     case = cases(ann)[0]
     judges = [changed(review(name, *wrong), settles=True) for name, wrong in (("cat", ()), ("dan", (case,)))]
     for two in (judges, judges[::-1]):
-        assert f"it settles {case!r} otherwise than" in refused(capsys, ann, bob, *two)
+        assert f"it settles {case!r} differently from" in refused(capsys, ann, bob, *two)
 
 
 @pytest.mark.parametrize(
