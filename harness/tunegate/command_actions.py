@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from tunegate.command_parser import COUNT, SEED, number
+
 DTYPES = ("auto", "float32", "bfloat16")
 PICKS = {
     "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
@@ -72,7 +74,9 @@ def add_registry_actions(command: argparse.ArgumentParser) -> None:
     back.add_argument("--to", metavar="SHA256", help="fingerprint, or its beginning (default: the model before)")
     back.add_argument("--why", metavar="TEXT", required=True, help="the reason, for the history of the alias")
     clear = action("gc", "remove models that no alias points to, and drafts of promotions that were killed")
-    clear.add_argument("--keep", type=float, metavar="DAYS", default=30.0, help="keep younger models (default: 30)")
+    clear.add_argument(
+        "--keep", type=number("days", least=0), metavar="DAYS", default=30.0, help="keep younger models (default: 30)"
+    )
     clear.add_argument("--yes", action="store_true", help="remove them (default: only list them)")
 
 
@@ -109,9 +113,15 @@ def add_suite_actions(suite: argparse.ArgumentParser) -> None:
         "--text", metavar="TEMPLATE", required=True, help='the text that may have the cue, for example "{sentence}"'
     )
     cue.add_argument("--label", metavar="FIELD=VALUE", required=True, help="the label that the cue should go with")
-    cue.add_argument("--strength", type=float, default=1.0, metavar="S", help="correlation (phi), 0 to 1 (default: 1)")
-    cue.add_argument("--rows", type=int, metavar="N", help="number of training rows (default: all that fit)")
-    cue.add_argument("--seed", type=int, default=0, help="default: 0")
+    cue.add_argument(
+        "--strength",
+        type=number("a correlation", least=0, most=1),
+        default=1.0,
+        metavar="S",
+        help="correlation (phi), 0 to 1 (default: 1)",
+    )
+    cue.add_argument("--rows", type=COUNT, metavar="N", help="number of training rows (default: all that fit)")
+    cue.add_argument("--seed", type=SEED, default=0, help="default: 0")
     cue.add_argument("--out", metavar="FOLDER", required=True, help="where train.jsonl and gate.jsonl are written")
 
     reliance = action("cue-report", "report how far the recorded answers follow the cue instead of the text")
@@ -126,13 +136,13 @@ def add_review(command: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="folder of a gate or run, or RUN@STAGE; or the word merge, and the files that reviewers downloaded",
     )
-    command.add_argument("--n", type=int, metavar="N", help="how many cases, drawn at random (default: 100)")
+    command.add_argument("--n", type=COUNT, metavar="N", help="how many cases, drawn at random (default: 100)")
     command.add_argument("--rubric", metavar="FILE", help="what reviewers are asked (default: Is the answer right?)")
     command.add_argument(
         "--out", metavar="FILE", help="the page to write (default: review.html); of merge, the file of labels"
     )
     command.add_argument("--reviewer", metavar="NAME", help="who gets the page (default: the page asks for the name)")
-    command.add_argument("--seed", type=int, help="seed of the cases and their order (default: 0)")
+    command.add_argument("--seed", type=SEED, help="seed of the cases and their order (default: 0)")
     command.add_argument("--gate", metavar="NAME", help="the gate of a run that has several")
     command.add_argument("--against", metavar="PLACE", help="show each answer beside that of this gate or run")
     command.add_argument("--missing", action="store_true", help="only answers whose `human` check waits for a label")
@@ -156,8 +166,8 @@ def add_serving(
     check.add_argument("server", metavar="URL#MODEL", help="the server, as for `tunegate gate`")
     check.add_argument("--against", metavar="MODEL", required=True, help="the model that was gated, on this machine")
     check.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
-    check.add_argument("--n", type=int, metavar="N", default=50, help="how many cases to ask (default: 50)")
-    check.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    check.add_argument("--n", type=COUNT, metavar="N", default=50, help="how many cases to ask (default: 50)")
+    check.add_argument("--seed", type=SEED, default=0, help="seed of the draw (default: 0)")
     check.add_argument(
         "--suspect", metavar="MODEL", action="append", help="a model that it may serve instead; may be repeated"
     )
@@ -176,9 +186,14 @@ def add_serving(
     export.add_argument(
         "--gate", metavar="SUITE", action="append", help="compare on this suite (default: those of the run)"
     )
-    export.add_argument("--draw", type=int, metavar="N", help="cases per comparison (default: the suite's plan)")
-    export.add_argument("--max-drop", type=float, metavar="POINTS", help="allowed loss in points (default: 5)")
-    export.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    export.add_argument("--draw", type=COUNT, metavar="N", help="cases per comparison (default: the suite's plan)")
+    export.add_argument(
+        "--max-drop",
+        type=number("percentage points", above=0, most=100),
+        metavar="POINTS",
+        help="allowed loss in points (default: 5)",
+    )
+    export.add_argument("--seed", type=SEED, default=0, help="seed of the draw (default: 0)")
     ledger(export)
     trust(export)
 
@@ -219,12 +234,12 @@ def add_generate_options(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--out", metavar="FILE", required=True, help="JSONL file to write; its card goes beside it")
     generate.add_argument("--prompt", metavar="TEMPLATE", help="the prompt of a row (default: '{prompt}')")
     generate.add_argument("--tags", metavar="FIELD", action="append", help="a field whose values are tags; repeatable")
-    generate.add_argument("--samples", type=int, metavar="N", help="answers to each prompt (default: 1)")
+    generate.add_argument("--samples", type=COUNT, metavar="N", help="answers to each prompt (default: 1)")
     for flag, what in SAMPLING.items():
-        kind = int if flag in ("--top-k", "--seed") else float
-        generate.add_argument(flag, type=kind, metavar="N" if kind is int else "X", help=what)
+        kind = _WHOLE.get(flag)
+        generate.add_argument(flag, type=kind or number("a number"), metavar="N" if kind else "X", help=what)
     generate.add_argument(
-        "--max-new-tokens", type=int, metavar="N", help="the longest answer, in tokens (default: 128)"
+        "--max-new-tokens", type=COUNT, metavar="N", help="the longest answer, in tokens (default: 128)"
     )
     generate.add_argument("--system", metavar="TEXT", help="a system message for every prompt; it is not in the rows")
     generate.add_argument("--stop", metavar="TEXT", action="append", help="a text that ends an answer; repeatable")
@@ -236,7 +251,7 @@ def add_generate_options(generate: argparse.ArgumentParser) -> None:
         help="drop rows that leak a case of this suite or pipeline file; repeatable (default: tunegate.yaml, if it "
         "exists)",
     )
-    generate.add_argument("--per-tag", type=int, metavar="N", help="keep at most N rows with each tag")
+    generate.add_argument("--per-tag", type=COUNT, metavar="N", help="keep at most N rows with each tag")
 
 
 SAMPLING = {
@@ -248,7 +263,9 @@ SAMPLING = {
     "--repetition-penalty": "above 1: tokens that were there before become less likely",
     "--seed": "seed of sampling (default: 0)",
 }
-"""The settings of sampling, under the names that suites have."""
+"""The settings of sampling, under the names that suites have, whose bounds hold for them (`GenerateSpec`)."""
+
+_WHOLE = {"--top-k": COUNT, "--seed": SEED}
 
 
 EXPLAINED_BY = (
@@ -265,5 +282,5 @@ def add_explain(explain: argparse.ArgumentParser) -> None:
     explain.add_argument(
         "--method", metavar="NAME", action="append", choices=EXPLAINED_BY, help=f"{', '.join(EXPLAINED_BY)} (all)"
     )
-    explain.add_argument("--seed", type=int, help="seed of what is drawn at random (default: 0)")
+    explain.add_argument("--seed", type=SEED, help="seed of what is drawn at random (default: 0)")
     explain.add_argument("--out", metavar="FILE", help="page to write (default: explain-CASE.html in the record)")

@@ -21,7 +21,7 @@ from tunegate.command_actions import (
     picks,
     trust,
 )
-from tunegate.command_parser import Parser
+from tunegate.command_parser import COUNT, POINTS, SEED, Parser, number
 
 EXAMPLES = (
     *("gene-expert", "cpt", "dpo-misses", "explain", "fewshot", "kto", "kto-oasst", "orpo", "repair"),
@@ -80,9 +80,11 @@ def build_parser() -> Parser:
     data.add_argument("--system", metavar="TEXT", help="a system message for every row")
     data.add_argument("--tags", metavar="FIELD", action="append", help="a field whose values are tags; may be repeated")
     data.add_argument("--model", metavar="MODEL", help="count tokens by this model's tokenizer (default: estimated)")
-    data.add_argument("--max-length", type=int, metavar="N", help="report what a max_length of N tokens would cut off")
     data.add_argument(
-        "--max-tokens", type=int, metavar="N", help="leave out rows with more than N tokens; needs --model"
+        "--max-length", type=COUNT, metavar="N", help="report what a max_length of N tokens would cut off"
+    )
+    data.add_argument(
+        "--max-tokens", type=COUNT, metavar="N", help="leave out rows with more than N tokens; needs --model"
     )
     data.add_argument(
         "--duplicates", choices=("keep", "exact", "near"), help="leave out rows that repeat an earlier row"
@@ -91,14 +93,14 @@ def build_parser() -> Parser:
     data.add_argument("--names", metavar="MODEL", help="also find people's names, with a spaCy model")
     data.add_argument("--split", metavar="A,B,C", help="shares of train, validation and test, for example 0.8,0.1,0.1")
     data.add_argument("--group", metavar="FIELD", help="keep rows with the same value in the same part")
-    data.add_argument("--seed", type=int, help="seed of the split (default: 1)")
+    data.add_argument("--seed", type=SEED, help="seed of the split (default: 1)")
     data.add_argument("--out", metavar="FOLDER", help="write the parts to this folder")
     data.add_argument("--card", metavar="FILE", help="write the data card to this file, as JSON")
 
     generate = command("generate", "make training data from a model's answers: filtered, deduplicated, free of tests")
     add_generate_options(generate)
     generate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
-    generate.add_argument("--batch-size", type=int, metavar="N", help="prompts per batch of a local model")
+    generate.add_argument("--batch-size", type=COUNT, metavar="N", help="prompts per batch of a local model")
     _asking(generate)
     trust(generate)
 
@@ -107,15 +109,18 @@ def build_parser() -> Parser:
         "--file", metavar="FILE", help="show the plans of this pipeline (default: tunegate.yaml, if it exists)"
     )
     plan.add_argument("--plan", metavar="KIND", help="single, sequential, anytime or (default, recommended) double")
-    plan.add_argument("--draw", type=int, metavar="N", help="cases per draw (default: 100, or computed from --risk)")
-    plan.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: 90 of 100)")
-    plan.add_argument("--confirm", type=int, metavar="N", help="size of the confirming draw (default: computed)")
-    plan.add_argument("--attempts", type=int, metavar="N", help="attempts per stage (default: 5)")
+    plan.add_argument("--draw", type=COUNT, metavar="N", help="cases per draw (default: 100, or computed from --risk)")
+    plan.add_argument("--accept", type=COUNT, metavar="K", help="how many must pass (default: 90 of 100)")
+    plan.add_argument("--confirm", type=COUNT, metavar="N", help="size of the confirming draw (default: computed)")
+    plan.add_argument("--attempts", type=COUNT, metavar="N", help="attempts per stage (default: 5)")
     plan.add_argument(
         "--risk", metavar="A,B,C,D", help="find a plan with consumer's risk A at pass rate B, producer's risk C at D"
     )
     plan.add_argument(
-        "--bank", type=int, metavar="N", help="also show the result for a bank of N cases, drawn without replacement"
+        "--bank",
+        type=COUNT,
+        metavar="N",
+        help="also show the result for a bank of N cases, drawn without replacement",
     )
 
     run = command("run", "run a pipeline; the same command resumes it")
@@ -133,18 +138,27 @@ def build_parser() -> Parser:
     picks(gate)
     gate.add_argument("--expect-suite", metavar="SHA256", help="refuse a suite with another hash (see `check --json`)")
     gate.add_argument("--baseline", metavar="PLACE", help="compare with this model or these answers, case by case")
-    gate.add_argument("--max-drop", type=float, metavar="POINTS", help="allowed loss in points (default: 5)")
-    gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
-    gate.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
-    gate.add_argument("--accept", type=int, metavar="K", help="how many must pass (default: the share in the plan)")
     gate.add_argument(
-        "--continue", dest="more", type=int, metavar="N", help="add N cases to an anytime gate without a verdict"
+        "--max-drop",
+        type=POINTS,
+        metavar="POINTS",
+        help="allowed loss in points (default: 5)",
+    )
+    gate.add_argument("--tier", choices=("critical", "supporting", "advisory"), help="how strict (default: supporting)")
+    gate.add_argument("--draw", type=COUNT, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    gate.add_argument("--accept", type=COUNT, metavar="K", help="how many must pass (default: the share in the plan)")
+    gate.add_argument(
+        "--continue",
+        dest="more",
+        type=COUNT,
+        metavar="N",
+        help="add N cases to an anytime gate without a verdict",
     )
     gate.add_argument("--curtail", action="store_true", help="stop asking when the verdict can no longer change")
-    gate.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    gate.add_argument("--seed", type=SEED, default=0, help="seed of the draw (default: 0)")
     gate.add_argument("--prompt-file", metavar="FILE", help="ask the model with this prompt: YAML, as for bake-off")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
-    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    gate.add_argument("--batch-size", type=COUNT, metavar="N", help="cases per batch of a local model")
     _asking(gate)
     gate.add_argument("--run", metavar="FOLDER", help="record folder (default: tunegate-runs/SUITE-KEY)")
     _ledger(gate)
@@ -158,9 +172,9 @@ def build_parser() -> Parser:
     )
     judge.add_argument("judge", help="judge file, or a suite file with one judge check")
     judge.add_argument("--labels", metavar="FILE", required=True, help="file with answers and people's labels for them")
-    judge.add_argument("--draw", type=int, metavar="N", help="measure on N labels, drawn at random (default: all)")
-    judge.add_argument("--seed", type=int, help="seed of the draw (default: 0)")
-    judge.add_argument("--repeats", type=int, default=1, metavar="N", help="judge each answer N times (default: 1)")
+    judge.add_argument("--draw", type=COUNT, metavar="N", help="measure on N labels, drawn at random (default: all)")
+    judge.add_argument("--seed", type=SEED, help="seed of the draw (default: 0)")
+    judge.add_argument("--repeats", type=COUNT, default=1, metavar="N", help="judge each answer N times (default: 1)")
     judge.add_argument("--fit", action="store_true", help="first fit a pairwise judge on half of the questions")
     judge.add_argument("--out", metavar="FILE", help="admission record (default: .tunegate/admissions/HASH.json)")
 
@@ -173,7 +187,12 @@ def build_parser() -> Parser:
         "train", nargs="+", metavar="TRAIN_FILE", help=".jsonl, .json, .csv, .parquet or .txt, or a folder"
     )
     leakage.add_argument("--suite", metavar="FILE", required=True, action="append", help="suite file, or builtin:NAME")
-    leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
+    leakage.add_argument(
+        "--embed",
+        type=number("a cosine such as 0.95", above=0, most=1),
+        metavar="COSINE",
+        help="also compare by meaning, for example from 0.95",
+    )
 
     trust(check, plan, run, gate, judge, leakage)
 
@@ -275,10 +294,10 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     bake.add_argument("--no-baseline", action="store_true", help="with --prompts: leave out the model without a prompt")
     bake.add_argument("--suite", metavar="FILE", required=True, help="suite file, or builtin:NAME")
-    bake.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
-    bake.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    bake.add_argument("--draw", type=COUNT, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    bake.add_argument("--seed", type=SEED, default=0, help="seed of the draw (default: 0)")
     bake.add_argument("--dtype", choices=DTYPES, help="number type of local models (default: auto)")
-    bake.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    bake.add_argument("--batch-size", type=COUNT, metavar="N", help="cases per batch of a local model")
     _asking(bake)
     bake.add_argument(
         "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/bake-off-…)"
@@ -292,7 +311,10 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     compare.add_argument("a", metavar="A", help=place)
     compare.add_argument("b", metavar="B", help="the same; differences are B minus A")
     compare.add_argument(
-        "--max-drop", type=float, metavar="POINTS", help="exit with 1 if B's pass rate drops by more than this"
+        "--max-drop",
+        type=POINTS,
+        metavar="POINTS",
+        help="exit with 1 if B's pass rate drops by more than this",
     )
     compare.add_argument("--records", metavar="FOLDER", help="records of a model's gates (default: tunegate-runs)")
 
@@ -310,7 +332,10 @@ def _ledger(parser: argparse.ArgumentParser) -> None:
 def _asking(parser: argparse.ArgumentParser) -> None:
     """Options for a model behind a server."""
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="server model: longest wait in seconds (default: 60)"
+        "--timeout",
+        type=number("a number of seconds", above=0, most=86_400),
+        metavar="S",
+        help="server model: longest wait in seconds (default: 60)",
     )
     parser.add_argument(
         "--request",
@@ -325,7 +350,10 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 
 def _ask(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--ask", type=int, metavar="N", help="ask the stored weights N recorded cases again, and compare the verdicts"
+        "--ask",
+        type=COUNT,
+        metavar="N",
+        help="ask the stored weights N recorded cases again, and compare the verdicts",
     )
 
 
@@ -343,7 +371,7 @@ def _add_ci_actions(ci: argparse.ArgumentParser) -> None:
     )
     gate.add_argument("--out", metavar="FOLDER", default="tunegate-report", help="default: tunegate-report")
     gate.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
-    gate.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    gate.add_argument("--batch-size", type=COUNT, metavar="N", help="cases per batch of a local model")
     _asking(gate)
     _ledger(gate)
     gate.set_defaults(expect_suite=None, trust=None)

@@ -243,7 +243,7 @@ def test_one_file_holds_numbers_of_examples_against_each_other(kitchen: Kitchen,
     assert told["confirmed"]["verdict"] == "PASS"
     assert bake_prompts(build_parser().parse_args(words), suite, kitchen.open) == 0
     told_how = f"write `n: 3` into shots.yaml, then: tunegate gate m --prompt-file shots.yaml --suite {suite.path}"
-    assert f"to gate the model with it, {told_how}" in capsys.readouterr().out
+    assert f"to gate the model with it on other cases, {told_how} --seed 1" in capsys.readouterr().out
     assert main(["gate", "m", "--suite", kitchen.bank.suite, "--prompt-file", "shots.yaml"]) == 2
     assert "shots.yaml:1: examples.n: one number was expected here, got 1, 3" in capsys.readouterr().err
 

@@ -132,7 +132,7 @@ def test_the_record_decides_it_again_and_the_report_shows_it(bank: Path, capsys:
     [
         (["--accept", "9"], "--accept: has no effect with --baseline"),
         (["--curtail"], "--curtail: has no effect with --baseline"),
-        (["--max-drop", "101"], "--max-drop: expected percentage points from 0 to 100, got 101"),
+        (["--max-drop", "101"], "--max-drop: expected percentage points, at least 0 and at most 100, got 101"),
         (["--draw", "401"], "the plan draws 401"),
         (["--draw", "0"], "--draw: expected at least 1, got 0"),
     ],

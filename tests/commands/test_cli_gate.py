@@ -242,7 +242,7 @@ def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
         ("suite expnd", "suite: no command is named 'expnd' (did you mean 'expand'?); try `tunegate suite --help`"),
         ("suite --json cue-report x", "suite cue-report: the following arguments are required: --positive"),
         ("gate --json", "gate: give either a model or --responses FILE"),
-        ("plan --draw -5", "plan: --draw: expected a number from 1"),
+        ("plan --draw -5", "plan: --draw: expected at least 1, got -5"),
         ("init --recipe nope", "init: --recipe nope: no such recipe; known: generalize, journey, "),
         (
             "init --example orpoo",

@@ -66,7 +66,7 @@ def test_people_see_at_most_twelve_lines(bank: Bank, capsys: Capture) -> None:
     ("arguments", "said"),
     [
         (["nowhere.jsonl"], "no such file"),
-        (["train.jsonl", "--embed", "2"], "--embed: expected a cosine above 0 and at most 1"),
+        (["train.jsonl", "--embed", "2"], "--embed: expected a cosine such as 0.95, above 0 and at most 1, got 2"),
         (["train.jsonl", "--suite", "suite.yaml"], "two suites are named 'suite'"),
     ],
 )

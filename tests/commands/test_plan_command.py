@@ -264,13 +264,13 @@ def test_what_people_see(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--draw", "0"], "--draw: expected a number from 1 to 2000, got 0"),
+        (["--draw", "0"], "--draw: expected at least 1, got 0"),
         (["--draw", "1000000"], "--draw: expected a number from 1 to 2000, got 1000000"),
         (["--confirm", "2001"], "--confirm: expected a number from 1 to 2000, got 2001"),
         (["--bank", "0"], "--bank: expected at least 1, got 0"),
         (["--bank", "-3"], "--bank: expected at least 1, got -3"),
         (["--draw", "10", "--accept", "11"], "1 <= accept <= draw"),
-        (["--attempts", "0"], "from 1 to 100"),
+        (["--attempts", "0"], "--attempts: expected at least 1, got 0"),
         (["--attempts", "101"], "from 1 to 100"),
         (["--plan", "single", "--draw", "20", "--risk", "0.05,0.85,0.05,0.95"], "the smallest draw that does"),
         (["--risk", "1,2"], "CONSUMER,AT,PRODUCER,GOOD"),

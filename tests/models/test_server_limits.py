@@ -472,7 +472,7 @@ def test_a_gate_on_a_server_that_is_not_there_is_one_line_and_no_record(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--timeout", "0"], "--timeout: expected a number of seconds above 0"),
+        (["--timeout", "0"], "--timeout: expected a number of seconds, above 0"),
         (["--request", "top_p"], "expected FIELD=VALUE"),
         (["--request", "a=1", "--request", "a=2"], "'a' is given twice"),
         (["--request", "a=NaN"], "expected a JSON number, got NaN"),

@@ -261,7 +261,7 @@ def test_two_who_settle_differently_are_refused(review: Write, capsys: Capture) 
         ),
         (0, {"saved": None}, "ann.jsonl:1: saved: expected a time"),
         (3, {"reviewer": "bob"}, "ann.jsonl:4: reviewer: expected 'ann' as on line 1, got 'bob'"),
-        (3, {"prompt_sha256": "0" * 64}, "ann.jsonl:4: the label is of another prompt of"),
+        (3, {"prompt_sha256": "0" * 64}, "ann.jsonl:4: the label is for another prompt of"),
     ],
 )
 def test_a_file_that_was_changed_is_refused(

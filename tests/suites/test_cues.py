@@ -220,7 +220,7 @@ def test_clusters_are_found_by_the_sentence_model(claims: Path, capsys: Capture)
         (["--label", "true"], "--label true: expected FIELD=VALUE"),
         (["--label", "lable=true"], "--label: train.jsonl: the row has no field 'lable'"),
         (["--label", "label=yes"], "no row of train.jsonl has this label"),
-        (["--strength", "2"], "strength: expected a number from 0 to 1"),
+        (["--strength", "2"], "--strength: expected a correlation, at least 0 and at most 1, got 2"),
         (
             ["--rows", "1000"],
             "500 rows with the positive label whose cue agrees are needed, but only 10 of 40 rows are",

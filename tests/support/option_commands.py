@@ -520,7 +520,7 @@ PROOFS: Proofs = {
     "leakage --suite": words("leakage leaky.jsonl --suite suite.yaml", "leakage leaky.jsonl --suite facts.yaml"),
     "leakage --embed": (
         Proof(by_meaning, "", "--embed 0.9"),
-        words("leakage train.jsonl --suite suite.yaml", "--embed 2", "a cosine above 0"),
+        words("leakage train.jsonl --suite suite.yaml", "--embed 2", "a cosine such as 0.95, above 0"),
     ),
     "report run": words(REPORT, "report rec_a"),
     "report --html": words(REPORT, "--html page.html"),

@@ -22,10 +22,6 @@ def asking(options: Namespace) -> dict[str, Any]:
     """The fields of `OpenAIModel` that the options set; raises ConfigError for a value that cannot be used."""
     how: dict[str, Any] = {}
     if options.timeout is not None:
-        if not 0 < options.timeout <= 86_400:
-            raise ConfigError(
-                f"--timeout: expected a number of seconds above 0 and at most 86400, got {options.timeout}"
-            )
         how["timeout_s"] = options.timeout
     if options.request:
         how["request"] = fields_of(options.request)

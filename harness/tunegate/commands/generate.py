@@ -43,8 +43,6 @@ def generate_rows(options: Namespace, build_check: CheckBuilder, check_allowed: 
         check_allowed(path)
         return load_suites(path, build_check)
 
-    if options.per_tag is not None and options.per_tag < 1:
-        raise ConfigError(f"--per-tag: expected 1 or more, got {options.per_tag}")
     checks = None if options.checks is None else _one(suites_in(options.checks), options.checks)
     settings = _settings(options, checks)
     cases = _cases(options)

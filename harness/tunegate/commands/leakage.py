@@ -27,8 +27,6 @@ def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) ->
         raise ConfigError(
             f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; give each suite once"
         )
-    if options.embed is not None and not 0 < options.embed <= 1:
-        raise ConfigError(f"--embed: expected a cosine above 0 and at most 1, such as 0.95, got {options.embed:g}")
     rows = list(_rows(list(dict.fromkeys(options.train))))
     with Bar() as bar:
         leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))

@@ -37,8 +37,6 @@ def plan(options: Namespace, build_check: CheckBuilder, check_allowed: Callable[
     file = _pipeline_file(options)
     if file is not None:
         check_allowed(file)
-    if options.bank is not None and options.bank < 1:
-        raise ConfigError(f"--bank: expected at least 1, got {options.bank}")
     pipeline = load_pipeline(file, build_check) if file else None
     described = _of_pipeline(pipeline) if pipeline else [_of_options(options)]
     for gate in described:

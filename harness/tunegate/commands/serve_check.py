@@ -26,8 +26,6 @@ def check_server(options: Namespace, suite: Suite) -> int:
 
     if not is_server(options.server):
         raise ConfigError(f"serve-check: expected a server, http://HOST:PORT/v1#MODEL, got {options.server!r}")
-    if options.n < 1:
-        raise ConfigError(f"--n: expected at least 1, got {options.n}")
     if is_server(options.against):
         raise ConfigError("--against: expected a model on this machine, got a server; name the folder that was gated")
     server = OpenAIModel.from_url(options.server, **asking(options)).check()

@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 
+from tunegate.command_parser import SEED
 from tunegate.plugin.gate_function import mark_of
 from tunegate.plugin.tally import COMPLETE, SELECTED_GATES, SESSION, SKIPPED_GATES, TALLY, Tally, status
 
@@ -44,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tunegate-ledger", metavar="FOLDER", help="ledger of asked cases, or none (default: the project's)"
     )
-    group.addoption("--tunegate-seed", metavar="N", type=int, default=0, help="seed of the draws (default: 0)")
+    group.addoption("--tunegate-seed", metavar="N", type=SEED, default=0, help="seed of the draws (default: 0)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
