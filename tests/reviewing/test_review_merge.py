@@ -236,7 +236,7 @@ def test_two_who_settle_otherwise_are_refused(review: Write, capsys: Capture) ->
     case = cases(ann)[0]
     judges = [changed(review(name, *wrong), settles=True) for name, wrong in (("cat", ()), ("dan", (case,)))]
     for two in (judges, judges[::-1]):
-        assert f"it settles {case!r} otherwise than" in refused(capsys, ann, bob, *two)
+        assert f"it settles {case!r} differently from" in refused(capsys, ann, bob, *two)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tunegate.stats.agreement import Interval, Share, kappa, kappa_interval, two
 from tunegate.stats.krippendorff import alpha, alpha_interval
 
 FEWEST_COPIED = 5
-"""Two people who judge so many answers do not take the same seconds for each."""
+"""From this number of answers on, two people do not take the same seconds for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _settled(files: Sequence[ReviewFile], key: Key) -> str | None:
     for one in files[1:]:
         if one.first[key].verdict != files[0].first[key].verdict:
             raise ConfigError(
-                f"{one.path}: it settles {key[0]!r} otherwise than {files[0].path}; merge the file of one of them"
+                f"{one.path}: it settles {key[0]!r} differently from {files[0].path}; merge the file of one of them"
             )
     return files[0].first[key].verdict if files else None
 
