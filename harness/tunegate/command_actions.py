@@ -215,10 +215,10 @@ def add_sweep(
         action="extend",
         help="values to try: temperature=0,0.4,0.8; several settings make a grid (default: the suite's `sweep`)",
     )
-    sweep.add_argument("--draw", type=int, metavar="N", help="how many cases to draw (default: the suite's plan)")
-    sweep.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    sweep.add_argument("--draw", type=COUNT, metavar="N", help="how many cases to draw (default: the suite's plan)")
+    sweep.add_argument("--seed", type=SEED, default=0, help="seed of the draw (default: 0)")
     sweep.add_argument("--dtype", choices=DTYPES, help="number type of a local model (default: auto)")
-    sweep.add_argument("--batch-size", type=int, metavar="N", help="cases per batch of a local model")
+    sweep.add_argument("--batch-size", type=COUNT, metavar="N", help="cases per batch of a local model")
     asking(sweep)
     sweep.add_argument(
         "--run", metavar="FOLDER", help="folder for the gates' records (default: tunegate-runs/settings-…)"

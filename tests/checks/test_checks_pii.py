@@ -35,6 +35,19 @@ def spans(answer: str, **case: str) -> list[str]:
     return [error.text for error in ask(FORBIDDEN, answer, "BLM", **case).errors]
 
 
+@pytest.mark.parametrize("written", ["nbsp", "hyphen", "wide", "unseen"])
+@pytest.mark.parametrize(("kind", "text"), PLANTED)
+def test_letters_that_look_the_same_hide_nothing(written: str, kind: str, text: str) -> None:
+    """As web pages and word processors write them: spaces and hyphens that do not break, wide letters, soft hyphens."""
+    forms = {
+        "nbsp": text.replace(" ", "\u00a0"),
+        "hyphen": text.replace("-", "\u2011"),
+        "wide": "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else "\u3000" for char in text),
+        "unseen": "\u200b".join(text),
+    }
+    assert spans(f"\u00bb {forms[written]} \u00ab is it.") == [forms[written]]
+
+
 def test_personal_data_fails_a_case_and_the_reason_does_not_repeat_them() -> None:
     finding = ask(FORBIDDEN, "Write to ann@mail.org.", "BLM")
     assert (finding.verdict, finding.value, finding.reason) == (FAIL, 1.0, "1 pii")

@@ -195,7 +195,7 @@ PROOFS: Proofs = {
     "TimeLimitSpec.p": suite({"limits.latency_ms.p": 99}, TIMED, refused="at least 100 are needed"),
     "TimeLimitSpec.max": suite({"limits.latency_ms.max": 1e-9}, TIMED),
     "TimeLimitSpec.max_ratio": ShownBy("test_serving_limits.py", "test_base_is_the_model_of_the_pipeline"),
-    "TimeLimitSpec.baseline": ShownBy("test_serving_limits.py", "test_a_model_against_itself_is_measured_in_turns"),
+    "TimeLimitSpec.baseline": ShownBy("test_serving_limits.py", "test_a_model_and_its_baseline_are_measured_in_turns"),
     "SpeedLimitSpec.p": suite({"limits.tokens_per_s.p": 99}, FAST, refused="at least 100 are needed"),
     "SpeedLimitSpec.min": ShownBy("test_limits.py", "test_speed_is_a_minimum"),
     "SizeLimitSpec.max": ShownBy("test_limits.py", "test_size_and_memory_are_figures"),

@@ -40,9 +40,13 @@ class Found:
 
 
 def find_pii(text: str, find_names: FindNames | None = None) -> list[Found]:
-    """The personal data in a text, in order and without overlaps; of two that overlap, the first in `Kind` stays."""
+    """The personal data in a text, in order and without overlaps; of two that overlap, the first in `Kind` stays.
+
+    Invisible characters do not count, and spaces, hyphens and letters of full width are read as they are typed.
+    """
     found: list[Found] = []
-    for one in _all(text, find_names):
+    names = () if find_names is None else (Found("name", start, end) for start, end in find_names(text))
+    for one in (*_as_typed(text), *names):
         at = bisect_left(found, one.start, key=lambda other: other.end)
         while at < len(found) and found[at].end <= one.start:
             at += 1
@@ -58,7 +62,27 @@ def mask(text: str, found: Sequence[Found]) -> str:
     return text
 
 
-def _all(text: str, find_names: FindNames | None) -> Iterator[Found]:
+_TYPED = (
+    dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
+    | dict.fromkeys((0x2010, 0x2011), "-")
+    | {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+)
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+
+
+def _as_typed(text: str) -> Iterator[Found]:
+    """What is found in the text as somebody would type it, at its places in the text."""
+    if text.isascii():
+        return _all(text)
+    typed = text.translate(_TYPED)
+    if not _UNSEEN.search(typed):
+        return _all(typed)
+    seen = [at for at, char in enumerate(typed) if not _UNSEEN.match(char)]
+    found = _all(_UNSEEN.sub("", typed))
+    return (Found(one.kind, seen[one.start], seen[one.end - 1] + 1) for one in found)
+
+
+def _all(text: str) -> Iterator[Found]:
     if "@" in text:
         yield from (Found("email", *match.span()) for match in _EMAIL.finditer(text) if _is_mailbox(match[0]))
     if _HAS_CHECK_DIGITS.search(text):
@@ -67,8 +91,6 @@ def _all(text: str, find_names: FindNames | None) -> Iterator[Found]:
         yield from _cards(text)
         yield from _national_ids(text)
         yield from _phones(text)
-    if find_names is not None:
-        yield from (Found("name", start, end) for start, end in find_names(text))
 
 
 _HAS_CHECK_DIGITS = re.compile(r"\d\d")
