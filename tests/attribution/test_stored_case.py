@@ -85,9 +85,11 @@ def test_a_case_knows_its_weights_and_its_answer(run: RunRecord) -> None:
     assert (one.place, one.model_sha256) == (str(run.folder / "sft/attempt-1/model"), "cd" * 32)
 
 
-def test_a_case_without_an_answer_is_refused(run: RunRecord) -> None:
+def test_a_case_without_an_answer_or_a_prompt_is_refused(run: RunRecord) -> None:
     with pytest.raises(CannotJudge, match="its answer is empty"):
         find_case(run, run.stages["sft"].attempts[1], "c")
+    with pytest.raises(CannotJudge, match="it has no prompt"):
+        find_case(run, run.stages["sft"].attempts[1], "e")
     with pytest.raises(ConfigError, match="no answer to a case 'z' is on record"):
         find_case(run, run.stages["sft"].attempts[1], "z")
 

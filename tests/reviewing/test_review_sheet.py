@@ -112,7 +112,7 @@ def test_a_run_with_several_gates_asks_for_one(tmp_path: Path, capsys: Capture) 
     [
         (["nowhere"], "nowhere: this is not the folder of a run or a gate"),
         (["gate", "gate"], "gate: one run or gate was expected; name the second with --against"),
-        (["gate", "--n", "0"], "--n 0: expected at least 1 case"),
+        (["gate", "--n", "0"], "--n: expected at least 1, got 0"),
         (["gate", "--missing"], "gate: no answer of this gate waits for a label"),
         (["gate", "--against", "gate"], "gate: both gave the same answer to every case"),
         (["gate", "--against", "gate", "--missing"], "--missing: has no effect with --against"),

@@ -49,12 +49,14 @@ def explain(
 ) -> Explanation:
     """Explain the recorded answer to a case by the model that gave it, or by another one.
 
-    A method that fails is named in `faults`. Raises CannotJudge for a case without an answer, and ConfigError for a
-    model whose weights are not on this machine: a server, a function, stored answers.
+    A method that fails is named in `faults`. Raises CannotJudge for a case without an answer or a prompt, and
+    ConfigError for a model whose weights are not on this machine: a server, a function, stored answers.
     """
     inner, case = _weights_of(model, stored)
     if not stored.answer:
         raise CannotJudge(f"case {stored.case.id!r}: its answer is empty, so there is nothing to explain")
+    if not stored.has_prompt:
+        raise CannotJudge(f"case {stored.case.id!r}: it has no prompt, so there is no text that it could be based on")
     with undisturbed(inner.model):
         question = question_of(
             inner,

@@ -62,7 +62,7 @@ def stored_cases(run: RunRecord, attempt: AttemptRecord | None) -> list[StoredCa
 
 
 def find_case(run: RunRecord, attempt: AttemptRecord | None, case_id: str) -> StoredCase:
-    """The answer to one case; raises ConfigError if it is not on record, and CannotJudge if it is empty."""
+    """The answer to one case; raises ConfigError if it is not on record, CannotJudge if it or its prompt is empty."""
     cases = stored_cases(run, attempt)
     found = next((one for one in cases if one.case.id == case_id), None)
     if found is None:
@@ -70,6 +70,8 @@ def find_case(run: RunRecord, attempt: AttemptRecord | None, case_id: str) -> St
         raise ConfigError(f"{run.folder}: no answer to a case {case_id!r} is on record{known}")
     if not found.answer:
         raise CannotJudge(f"case {case_id!r}: its answer is empty, so there is nothing to explain")
+    if not found.has_prompt:
+        raise CannotJudge(f"case {case_id!r}: it has no prompt, so there is no text that its answer could be based on")
     return found
 
 

@@ -61,12 +61,12 @@ def _read(spec: str) -> tuple[RunRecord, AttemptRecord | None]:
 
 
 def _list_misses(options: Namespace, run: RunRecord, attempt: AttemptRecord | None) -> int:
-    """The missed cases that can be explained, flips first."""
+    """The missed cases that can be explained, those with a prompt, flips first."""
     flags = ("--out", "--method", "--against", "--model", "--seed")
     for flag in flags:
         if getattr(options, flag.removeprefix("--")) is not None:
             raise ConfigError(f"{flag}: has no effect without a case; name one")
-    missed = [one for one in stored_cases(run, attempt) if one.verdict is Verdict.FAIL]
+    missed = [one for one in stored_cases(run, attempt) if one.verdict is Verdict.FAIL and one.has_prompt]
     if options.json:
         console.show_json({"missed": [{"case": one.case.id, "gate": one.gate, "flip": one.flipped} for one in missed]})
         return 0
