@@ -163,6 +163,6 @@ def _check_together(files: Sequence[ReviewFile]) -> None:
         copied = next((other for other in files if other is not one and other.rows == one.rows), None)
         if len(one.rows) >= FEWEST_COPIED and copied is not None:
             raise ConfigError(
-                f"{one.path}: the same verdicts in the same order and the same seconds as in {copied.path}; a person "
-                "counts once"
+                f"{one.path}: the same verdicts in the same order and the same seconds as in {copied.path}; each "
+                "person counts once"
             )
