@@ -15,6 +15,7 @@ from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.gates.runner import blocks_of
 from tunegate.models import decoding
+from tunegate.models.growing_cache import growing_cache
 from tunegate.models.hf import HFModel
 from tunegate.models.prefixes import computed_tokens, nothing_shared, shared_prefixes
 
@@ -130,3 +131,28 @@ def test_cases_without_a_document_are_asked_by_length(lengths: list[int]):
     cases = [Case(f"c{n}", chr(0x3000 + n) + "y" * n) for n in lengths]
     asked = [len(case.prompt_text) for block in blocks_of(cases, 4, in_draw_order=False) for case in block]
     assert all(one <= other for one, other in pairwise(asked))
+
+
+# --- the cache grows in place --------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=6), st.data())
+def test_the_growing_cache_holds_what_the_one_of_transformers_holds(steps: list[int], data: st.DataObject):
+    from transformers import LlamaConfig
+    from transformers.cache_utils import DynamicCache
+
+    config = LlamaConfig(num_hidden_layers=1)
+    ours, theirs = growing_cache(config), DynamicCache(config=config)
+    rows = 3
+    for step in steps:
+        keys, values = torch.rand(2, rows, 1, step, 4)
+        for cache in (ours, theirs):
+            cache.update(keys, values, 0)
+        if data.draw(st.booleans()):
+            places = torch.tensor(data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=4)))
+            rows = len(places)
+            for cache in (ours, theirs):
+                cache.layers[0].reorder_cache(places)
+        assert ours.get_seq_length() == theirs.get_seq_length()
+        assert torch.equal(ours.layers[0].keys, theirs.layers[0].keys)
+        assert torch.equal(ours.layers[0].values, theirs.layers[0].values)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tunegate.models.growing_cache import growing_cache
 from tunegate.models.model import FinishReason
 from tunegate.models.prefixes import nothing_shared, shared_prefixes
 
@@ -144,9 +145,12 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
     import torch
 
     device = model.device
-    shared = shared_prefixes(prompts) if _full_attention(model) else nothing_shared(len(prompts))
     one = torch.zeros((1, 1), dtype=torch.long, device=device)
     state = _State(None, one[:, :0], one, [0])
+    shared = nothing_shared(len(prompts))
+    if _full_attention(model):
+        shared = shared_prefixes(prompts)
+        state.cache = growing_cache(model.config)
     if shared.stem:
         _advance(model, state, torch.tensor([list(prompts[0][: shared.stem])], device=device), logits_to_keep=1)
     row_of = {place: row for row, group in enumerate(shared.groups) for place in group.places}
