@@ -29,6 +29,9 @@ from tunegate.verdicts.decision import Decision, find_stop
 from tunegate.verdicts.limits import any_not_measured
 from tunegate.verdicts.terms import Terms, conclude
 
+DOCUMENT_CHARS = 200
+"""Prompts that have this many characters in common, or all of a shorter prompt, are taken to share a document."""
+
 
 @dataclass(frozen=True, slots=True)
 class GateRunner:
@@ -73,7 +76,7 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
-        for block in _blocks(cases, model.block_size, in_draw_order=terms.may_stop):
+        for block in blocks_of(cases, model.block_size, in_draw_order=terms.may_stop):
             # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
             if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
                 break
@@ -225,22 +228,29 @@ def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Ou
     return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
 
-def _blocks(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
-    """The cases block by block, those of a block sorted by length, which wastes the least padding.
+def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
+    """The cases block by block. A model computes a block at once, so its cases are alike: `_alike_together`.
 
     A draw that may stop early is split into blocks in draw order: a verdict must not depend on the shortest cases
-    first. Otherwise each block has cases of similar length.
+    first.
     """
-    by_length = sorted(cases, key=_length)
+    in_order = cases if in_draw_order else _alike_together(cases)
     for start in range(0, len(cases), size):
-        if in_draw_order:
-            yield sorted(cases[start : start + size], key=_length)
-        else:
-            yield by_length[start : start + size]
+        yield _alike_together(in_order[start : start + size])
 
 
-def _length(case: Case) -> tuple[int, str]:
-    return len(case.prompt_text), case.id
+def _alike_together(cases: Sequence[Case]) -> list[Case]:
+    """The cases by length, which wastes the least padding, but those about one document together: it is computed once.
+
+    Cases are about one document if their prompts go on alike where the prompts of all cases begin to differ.
+    """
+    first, last = (choose((case.prompt_text for case in cases), default="") for choose in (min, max))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    heads = {case.id: case.prompt_text[same : same + DOCUMENT_CHARS] for case in cases}
+    longest: dict[str, int] = {}
+    for case in cases:
+        longest[heads[case.id]] = max(longest.get(heads[case.id], 0), len(case.prompt_text))
+    return sorted(cases, key=lambda case: (longest[heads[case.id]], heads[case.id], len(case.prompt_text), case.id))
 
 
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:

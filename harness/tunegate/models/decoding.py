@@ -1,8 +1,8 @@
 """The decode loop: token ids in, token ids out, for one batch on one model. Everything here uses torch.
 
-It is faster than `model.generate` because sequences leave the batch and the key-value cache as soon as they end, a
-prefix that all prompts share (mostly the system message of a chat template) is computed once, and the head of the
-network is computed for last positions only.
+It is faster than `model.generate` because sequences leave the batch and the key-value cache as soon as they end, what
+prompts share (`prefixes`: a system message, examples, a document) is computed once, and the head of the network is
+computed for last positions only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tunegate.models.growing_cache import growing_cache
 from tunegate.models.model import FinishReason
+from tunegate.models.prefixes import nothing_shared, shared_prefixes
 
 
 class Pick(Protocol):
@@ -51,9 +53,17 @@ class _State:
 
     def keep(self, places: Any) -> None:
         """Keep only the sequences at `places`; a place may be repeated."""
-        self.cache.reorder_cache(places)
+        if self.cache is not None:
+            self.cache.reorder_cache(places)
         self.mask, self.positions = self.mask[places], self.positions[places]
         self.rows = [self.rows[place] for place in places.tolist()]
+
+    def branch(self, places: Sequence[int]) -> None:
+        """Go on with one new sequence after each of the places; the new ones are numbered from 0."""
+        import torch
+
+        self.keep(torch.tensor(places, device=self.mask.device))
+        self.rows = list(range(len(places)))
 
 
 def decode(
@@ -128,24 +138,29 @@ def _log_probabilities(logits: Any, targets: Any) -> Any:
 
 
 def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
-    """Run the prompts, padded on the left; returns the logits of their last tokens (rows, vocabulary) and the state."""
+    """Run the prompts, padded on the left; returns the logits of their last tokens (rows, vocabulary) and the state.
+
+    What prompts share is computed once: first the stem of all, then the part that each group shares, then the rests.
+    """
     import torch
 
-    device, count = model.device, len(prompts)
-    shared = _shared_length(prompts) if _full_attention(model) else 0
-    if shared:
-        prefix = torch.tensor([list(prompts[0][:shared])], device=device)
-        state = _State(None, torch.ones_like(prefix)[:, :0], torch.zeros((1, 1), dtype=torch.long, device=device), [0])
-        _advance(model, state, prefix, logits_to_keep=1)
-        state.keep(torch.zeros(count, dtype=torch.long, device=device))
-        state.rows = list(range(count))
-    else:
-        mask = torch.ones((count, 0), dtype=torch.long, device=device)
-        state = _State(None, mask, torch.zeros((count, 1), dtype=torch.long, device=device), list(range(count)))
-    width = max(len(prompt) for prompt in prompts) - shared
-    rests = [list(prompt[shared:]) for prompt in prompts]
-    ids = torch.tensor([[0] * (width - len(rest)) + rest for rest in rests], device=device)
-    real = torch.tensor([[0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=device)
+    device = model.device
+    one = torch.zeros((1, 1), dtype=torch.long, device=device)
+    state = _State(None, one[:, :0], one, [0])
+    shared = nothing_shared(len(prompts))
+    if _full_attention(model):
+        shared = shared_prefixes(prompts)
+        state.cache = growing_cache(model.config)
+    if shared.stem:
+        _advance(model, state, torch.tensor([list(prompts[0][: shared.stem])], device=device), logits_to_keep=1)
+    row_of = {place: row for row, group in enumerate(shared.groups) for place in group.places}
+    parts = [prompts[group.places[0]][shared.stem : shared.stem + group.shared] for group in shared.groups]
+    if any(parts):
+        state.branch([0] * len(parts))
+        ids, real = _left_padded(parts, device)
+        _advance(model, state, ids, real=real, logits_to_keep=1)
+    state.branch([row_of[place] for place in range(len(prompts))])
+    ids, real = _left_padded([prompt[shared.length(place) :] for place, prompt in enumerate(prompts)], device)
     return _advance(model, state, ids, real=real, logits_to_keep=1)[:, -1], state
 
 
@@ -178,16 +193,6 @@ def cache_name(model: Any) -> str:
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
-def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """The length of the prefix that all prompts share; at least one token of each prompt remains."""
-    if len(prompts) < 2:
-        return 0
-    # The smallest and the largest prompt, compared as sequences, share exactly the prefix that all prompts share.
-    low, high = min(map(list, prompts)), max(map(list, prompts))
-    same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return min(same, min(len(prompt) for prompt in prompts) - 1)
-
-
 def _full_attention(model: Any) -> bool:
     """Whether padding is allowed between a shared prefix and the rest of a prompt.
 
@@ -201,6 +206,15 @@ def _full_attention(model: Any) -> bool:
     windowed = getattr(config, "attention_layers", None) is not None  # GPT-Neo uses this for local layers
     plain = all(type(layer) is DynamicLayer for layer in layers) and not windowed
     return plain and "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _left_padded(sequences: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
+    import torch
+
+    width = max(len(ids) for ids in sequences)
+    ids = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in sequences], device=device)
+    real = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences], device=device)
+    return ids, real
 
 
 def _right_padded(sequences: Sequence[Sequence[int]], width: int, device: Any) -> tuple[Any, Any]:

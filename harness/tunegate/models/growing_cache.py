@@ -1,0 +1,55 @@
+"""A key-value cache that grows in place: transformers' own copies all keys and values for every new token."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+ROOM = 64
+"""Tokens for which a layer has room before it is copied again."""
+
+
+def growing_cache(config: Any) -> Any:
+    """An empty cache for a model with full attention in every layer."""
+    from transformers.cache_utils import DynamicCache
+
+    kept = DynamicCache(config=config)
+    kept.layers = [_layer_class()() for _ in kept.layers]
+    return kept
+
+
+@cache
+def _layer_class() -> type[Any]:
+    from transformers.cache_utils import DynamicLayer
+
+    class GrowingLayer(DynamicLayer):
+        """`keys` and `values` are the used parts of `rooms`: tensors of shape (rows, heads, tokens, width)."""
+
+        rooms: tuple[Any, Any] | None = None
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            if not self.is_initialized:
+                self.lazy_initialization(key_states, value_states)
+            start = self.get_seq_length()
+            end = start + key_states.shape[-2]
+            if self.rooms is None or end > self.rooms[0].shape[-2]:
+                old = (self.keys, self.values)
+                self.rooms = _with_room(key_states, end + ROOM), _with_room(value_states, end + ROOM)
+                if start:
+                    for room, used in zip(self.rooms, old, strict=True):
+                        room[..., :start, :] = used
+            for room, new in zip(self.rooms, (key_states, value_states), strict=True):
+                room[..., start:end, :] = new
+            self.keys, self.values = (room[..., :end, :] for room in self.rooms)
+            return self.keys, self.values
+
+        def reorder_cache(self, beam_idx: Any) -> None:
+            super().reorder_cache(beam_idx)
+            self.rooms = None
+
+    return GrowingLayer
+
+
+def _with_room(states: Any, tokens: int) -> Any:
+    rows, heads, _, width = states.shape
+    return states.new_empty(rows, heads, tokens, width)
