@@ -18,6 +18,8 @@ from tunegate.models.model import GenerationSettings
 KEPT = 256
 """How many of the likeliest tokens are kept."""
 BATCH = 8
+SAME_GAP = 0.1
+"""Natural log: the largest median gap of the same weights, whatever computes them, at 8 bits or more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ from tunegate.verdicts.terms import Purpose
 
 Json = Mapping[str, Any]
 
-ONLY_IF_GIVEN = {"only if given": True}
-"""Marks a field that is not written when it has its default value."""
+ONLY_IF_GIVEN = {"only if given": True}  # marks a field that is not written when it has its default value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,10 +320,11 @@ class LimitsMeasured(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking(OfGate):
-    """The model is being asked; for a server this is recorded first, since it may answer differently the next time."""
+    """A model is asked that may answer differently the next time; `servers`: what each of several tells of itself."""
 
     KIND: ClassVar[str] = "asking"
     questions: tuple[str, ...]
+    servers: tuple[Json, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

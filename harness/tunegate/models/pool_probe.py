@@ -1,0 +1,127 @@
+"""Do several servers serve the same model? They are asked the same few prompts, and disagree where the model differs.
+
+The rules are those of `tunegate serve-check` (docs/serving.md): the prompts must be the same, and the first token's
+log-probability must be nearly the same. Servers that tell no log-probabilities must give the same texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from tunegate.models.first_tokens import SAME_GAP, FirstToken, gap
+from tunegate.models.openai_client import ChatRequests
+from tunegate.models.openai_server import OpenAIModel
+from tunegate.models.server_facts import ServerFacts, facts_from, first_token
+from tunegate.reading.chats import Message
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+MAX_TOKENS = 8
+TOKEN_IDS = "token ids: "
+_CHATS = (
+    (("user", "What is the capital of Mongolia?"),),
+    (("user", "Write the first line of a poem about rust on an old gate."),),
+    (("user", "def mean(values: list[float]) -> float:\n    return"),),
+    (("user", "Réponds en français : pourquoi le ciel est-il bleu ?"),),
+    (("user", "17 * 23 ="),),
+    (("user", "Which gene is linked to cystic fibrosis? Answer with its symbol only."),),
+    (("system", "You answer like a pirate."), ("user", "How is the weather?")),
+    (("user", "My name is Ada."), ("assistant", "Hello, Ada."), ("user", "What is my name, spelled backwards?")),
+)
+"""Fixed prompts that belong to no suite; varied, since a model that is sure of a token hides small differences. The
+last two show what a chat template makes of a system message and of earlier turns."""
+PROMPTS = tuple(tuple(Message(role=role, content=text) for role, text in chat) for chat in _CHATS)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a server answered to the probe: for each prompt, its first token and its text; and what it tells of itself."""
+
+    tokens: tuple[FirstToken, ...]
+    texts: tuple[str | None, ...]
+    facts: ServerFacts
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came that could be compared."""
+        return not any(self.texts) and not any(one.log_probabilities for one in self.tokens)
+
+
+async def probe(client: AsyncOpenAI, model: OpenAIModel) -> Probed:
+    """Ask a server the fixed prompts; what it does not answer stays unknown."""
+    requests, slots = ChatRequests(model.request), asyncio.Semaphore(min(4, model.concurrency))
+
+    async def one(chat: Sequence[Message]) -> tuple[FirstToken, str | None]:
+        async with slots:
+            return await first_token(client, model, requests, chat, _as_ids, MAX_TOKENS)
+
+    facts, found = await asyncio.gather(facts_from(client, model), asyncio.gather(*map(one, PROMPTS)))
+    return Probed(tuple(first for first, _ in found), tuple(text for _, text in found), facts)
+
+
+def _as_ids(ids: Sequence[int]) -> str:
+    return TOKEN_IDS + " ".join(map(str, ids))
+
+
+# --- comparing -----------------------------------------------------------------------------------------------------
+
+Kind = Literal["refuses", "template", "tokens", "context", "weights", "texts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a server differs from another: the kind, and its own and the other's figure (of weights: the gap and the
+    largest that is the same; of prompts and texts: how many differ, and of how many)."""
+
+    kind: Kind
+    own: float
+    other: float
+
+    @property
+    def in_words(self) -> str:
+        own, other = f"{self.own:g}", f"{self.other:g}"
+        return {
+            "refuses": f"another model or chat template: it answers {own} of the probe's prompts, not {other}",
+            "template": f"another chat template: {own} of {other} prompts differ",
+            "tokens": f"another chat template or tokenizer: a prompt has {own} tokens, not {other}",
+            "context": f"another context: {own} tokens, not {other}",
+            "weights": f"other weights: the first token's log-probability is {self.own:.2f} apart in the median (the "
+            f"same: at most {other})",
+            "texts": f"other weights: {own} of {other} short answers differ, and it tells no log-probabilities to "
+            "compare",
+        }[self.kind]
+
+
+def difference(own: Probed, other: Probed) -> Difference | None:
+    """How a server differs from another; None if both serve the same model, as far as the probe tells."""
+    answered = [sum(text is not None for text in side.texts) for side in (own, other)]
+    if [text is None for text in own.texts] != [text is None for text in other.texts]:
+        return Difference("refuses", *answered)
+    pairs = list(zip(own.tokens, other.tokens, strict=True))
+    prompts = [(one.prompt, two.prompt) for one, two in pairs if one.prompt is not None and two.prompt is not None]
+    alike = [(one, two) for one, two in prompts if one.startswith(TOKEN_IDS) == two.startswith(TOKEN_IDS)]
+    if apart := sum(one != two for one, two in alike):
+        return Difference("template", apart, len(alike))
+    for one, two in pairs:
+        if one.n_prompt is not None and two.n_prompt is not None and one.n_prompt != two.n_prompt:
+            return Difference("tokens", one.n_prompt, two.n_prompt)
+    if None not in (own.facts.context, other.facts.context) and own.facts.context != other.facts.context:
+        return Difference("context", own.facts.context or 0, other.facts.context or 0)
+    gaps = [found for one, two in pairs if (found := gap(two, one)) is not None]
+    if gaps:
+        return Difference("weights", median(gaps), SAME_GAP) if median(gaps) > SAME_GAP else None
+    unequal = sum(one != two for one, two in zip(own.texts, other.texts, strict=True))
+    return Difference("texts", unequal, len(own.texts)) if unequal else None
+
+
+def odd_ones(probed: Sequence[Probed]) -> tuple[int, dict[int, Difference]]:
+    """The server that most others agree with (the first of equals), and how the rest differ from it."""
+    tables = [{place: difference(one, reference) for place, one in enumerate(probed)} for reference in probed]
+    found = [{place: one for place, one in table.items() if one is not None} for table in tables]
+    reference = min(range(len(probed)), key=lambda place: len(found[place]))
+    return reference, found[reference]

@@ -1,0 +1,212 @@
+"""Several servers that serve one model: `http://a/v1#m,http://b/v1#m`. They share one queue of cases.
+
+Before the first case, all are asked a few fixed prompts; servers that disagree are refused. A server that does not
+answer, then or later, leaves its cases to the others. It is asked again only after it answered those prompts as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from tunegate.addresses import without_secrets
+from tunegate.cases.case import Case
+from tunegate.exceptions import ConfigError
+from tunegate.models.back_pressure import Window
+from tunegate.models.model import Fault, GenerationSettings, Response
+from tunegate.models.openai_client import Say, heard, open_client
+from tunegate.models.openai_server import KEY_VARIABLE, OpenAIModel
+from tunegate.models.pool_probe import Probed, difference, odd_ones, probe
+from tunegate.models.probe import NoReply
+from tunegate.models.shared_queue import Attempt, Endpoint, How, ask_shared
+from tunegate.models.timing import HowTimed, Timing
+from tunegate.trust.allowed import Trust
+from tunegate.trust.wants import host_of
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+
+def key_variables(addresses: Sequence[str], named: str | None, trust: Trust, set_: Mapping[str, str]) -> list[str]:
+    """The variable with the key of each server; empty for a server that gets none.
+
+    Servers on one host get the key in the variable `named`, or in OPENAI_API_KEY, as one server does. On several hosts,
+    each gets only the key that the user's settings pair with it (`key_variables`). Raises ConfigError for a `named`
+    variable that a host is not paired with.
+    """
+    hosts = [host_of(address) for address in addresses]
+    if len({host.name for host in hosts}) == 1:
+        return [named or KEY_VARIABLE] * len(hosts)
+    paired = [[name for name, names in trust.keys.items() if host.name in names and set_.get(name)] for host in hosts]
+    if named is not None:
+        for host, names in zip(hosts, paired, strict=True):
+            if not names and not host.is_loopback:
+                raise ConfigError(
+                    f"--key-env {named}: the servers are on several hosts, and a key goes only to its own; to send it "
+                    f"to {host}: `key_variables: {{{named}: [{host.name}]}}` in {trust.settings}"
+                )
+    return [named if named in names else names[0] if names else "" for names in paired]
+
+
+@dataclass(frozen=True)
+class ServerPool:
+    """One model on several servers. `endpoints` and `probed` belong to `models`, place by place; `probed` is None for a
+    server that has not answered yet. Each server is sent at most `concurrency` requests at once, and fewer if it
+    refuses some or answers no faster with more (`back_pressure`)."""
+
+    models: tuple[OpenAIModel, ...]
+    endpoints: tuple[Endpoint, ...]
+    probed: list[Probed | None]
+    notes: tuple[str, ...] = ()
+    sha256: None = None
+    dtype: None = None
+    reference: list[Probed] = field(default_factory=list[Probed])
+    """The answers to the probe that a server must agree with; one."""
+
+    @classmethod
+    def open(cls, addresses: Sequence[str], trust: Trust, asking: Mapping[str, Any]) -> ServerPool:
+        """The pool, if the servers agree; raises ConfigError if two of them do not, or if none answers."""
+        if repeated := next((one for one in addresses if addresses.count(one) > 1), None):
+            raise ConfigError(f"model {without_secrets(repeated)}: the server is named twice; name each server once")
+        models = [OpenAIModel.from_url(address, **asking) for address in addresses]
+        variables = key_variables(addresses, asking.get("key_variable"), trust, os.environ)
+        models = [replace(model, key_variable=name) for model, name in zip(models, variables, strict=True)]
+        faults = [_fault_of(model) for model in models]
+        if all(faults):
+            raise ConfigError("; ".join(str(fault) for fault in faults))
+        probed = [None if fault else one for fault, one in zip(faults, _probe_all(models, faults), strict=True)]
+        absent = tuple(
+            f"{model.name}: {'no server answers' if fault else 'it answers nothing to the probe'}; its cases go to the "
+            "others"
+            for model, fault, one in zip(models, faults, probed, strict=True)
+            if one is None
+        )
+        answered = [place for place, one in enumerate(probed) if one is not None]
+        if not answered:
+            raise ConfigError(f"model {_named(models)}: no server answers the prompts of the probe; try one alone")
+        inside = [one for one in probed if one is not None]
+        reference, odd = odd_ones(inside)
+        if odd:
+            of = models[answered[reference]].name
+            words = "; ".join(f"{models[answered[place]].name} has {one.in_words}" for place, one in odd.items())
+            raise ConfigError(
+                f"model: the servers do not serve the same model: compared with {of}, {words}; leave out the wrong one, "
+                "or gate them one by one"
+            )
+        endpoints = [
+            Endpoint(replace(model.server, max_retries=0), Window(model.concurrency), out=one is None)
+            for model, one in zip(models, probed, strict=True)
+        ]
+        return cls(tuple(models), tuple(endpoints), probed, absent, reference=[inside[reference]])
+
+    @property
+    def name(self) -> str:
+        return _named(self.models)
+
+    @property
+    def block_size(self) -> int:
+        return sum(model.block_size for model in self.models)
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        return self.models[0].request
+
+    @property
+    def servers(self) -> tuple[dict[str, Any], ...]:
+        """What each server tells of itself, for the record."""
+        return tuple(
+            {"server": model.name, **({"absent": True} if one is None else asdict(one.facts))}
+            for model, one in zip(self.models, self.probed, strict=True)
+        )
+
+    def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Ask for all answers; each is yielded when it arrives, with the server that gave it."""
+        for model in self.models:
+            model.check_settings(settings)
+
+        async def ask(client: AsyncOpenAI, place: int, case: Case) -> Attempt[Response]:
+            response, error = await self.models[place].attempt(client, case, settings)
+            return Attempt(response, response.tries, *_lost(error))
+
+        def nobody() -> Response:
+            return Response("", error=f"{self.name}: no server answers", fault=Fault.NO_REPLY)
+
+        how = How(ask, self._admits, nobody, most_tries=1 + self.models[0].max_retries)
+        for index, said in ask_shared(self.endpoints, cases, how):
+            by = "" if said.endpoint is None else self.models[said.endpoint].name
+            yield index, replace(said.answer, tries=max(1, said.tries), by=by)
+
+    def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
+        """Raises ConfigError: how long a request takes is a property of one server."""
+        raise ConfigError(f"limits: they are measured on one server, and {self.name} are several")
+
+    def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
+        """Raises ConfigError, as one server does."""
+        return self.models[0].score_choices(cases, settings)
+
+    async def _admits(self, client: AsyncOpenAI, place: int) -> bool | None:
+        """Whether a server that was gone serves the same model now; None if it does not answer."""
+        now = await probe(client, self.models[place])
+        if now.silent:
+            return None
+        self.probed[place] = now
+        return difference(now, self.reference[0]) is None
+
+
+def _named(models: Sequence[OpenAIModel]) -> str:
+    return ",".join(model.name for model in models)
+
+
+def _fault_of(model: OpenAIModel) -> NoReply | None:
+    """Why a server does not answer; raises ConfigError where it refuses."""
+    try:
+        model.check()
+    except NoReply as error:
+        return error
+    return None
+
+
+def _probe_all(models: Sequence[OpenAIModel], faults: Sequence[NoReply | None]) -> list[Probed | None]:
+    """The answers of all servers, asked at once; None for one that answers nothing."""
+
+    async def work(say: Say[Probed | None], closed: Event) -> None:
+        async def one(place: int, model: OpenAIModel) -> None:
+            if faults[place] is not None:
+                return say(place, None)
+            async with open_client(model.server) as client:
+                found = await probe(client, model)
+                say(place, None if found.silent else found)
+
+        await asyncio.gather(*(one(place, model) for place, model in enumerate(models)))
+
+    found = dict(heard(len(models), work))
+    return [found[place] for place in range(len(models))]
+
+
+def _lost(error: Exception | None) -> tuple[Any, float]:
+    """Whether another request may bring an answer, and after how many seconds at the same server."""
+    from openai import APIConnectionError, APIStatusError
+
+    from tunegate.models.openai_server import PASSING_STATUSES
+
+    if isinstance(error, APIConnectionError):  # time-outs and incomplete replies included
+        return "gone", 0.0
+    if isinstance(error, APIStatusError) and (error.status_code in PASSING_STATUSES or error.status_code >= 500):
+        return "refused", _seconds(error.response.headers.get("retry-after"))
+    return "", 0.0
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The seconds of a Retry-After header, at most a minute; 0 for a date or nonsense.
+
+    >>> _seconds("7"), _seconds("Fri, 31 Dec 1999 23:59:59 GMT"), _seconds("1e9")
+    (7.0, 0.0, 60.0)
+    """
+    try:
+        return min(60.0, max(0.0, float(retry_after or 0)))
+    except ValueError:
+        return 0.0
