@@ -354,6 +354,9 @@ def _asking(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, metavar="S", help="server model: longest wait in seconds (default: 60)"
     )
     parser.add_argument(
+        "--concurrency", type=int, metavar="N", help="server model: most requests at once, to each server (default: 8)"
+    )
+    parser.add_argument(
         "--request",
         metavar="FIELD=VALUE",
         action="append",

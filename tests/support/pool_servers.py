@@ -84,7 +84,7 @@ class PoolServer:
                     self.wfile.write(content)
                 except OSError:
                     return False
-                return ours._httpd is not None
+                return True
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -106,12 +106,12 @@ class PoolServer:
         httpd, self._httpd = self._httpd, None
         if httpd is None:
             return
+        httpd.shutdown()
+        httpd.socket.close()
         for one in list(self._sockets):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._sockets.clear()
-        httpd.socket.close()
-        threading.Thread(target=httpd.shutdown, daemon=True).start()
 
     def _get(self, path: str) -> tuple[int, Json]:
         known = {

@@ -10,16 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tunegate.models.first_tokens import SAME_GAP, FirstToken, gap
-from tunegate.models.openai_client import ChatRequests
+from tunegate.models.first_tokens import SAME_GAP, gap
+from tunegate.models.openai_client import ChatRequests, open_client
 from tunegate.models.openai_server import OpenAIModel
-from tunegate.models.server_facts import ServerFacts, facts_from, first_token
+from tunegate.models.server_facts import ServerFacts, ShortAnswer, facts_from, short_answer
 from tunegate.reading.chats import Message
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 MAX_TOKENS = 8
 TOKEN_IDS = "token ids: "
@@ -40,28 +37,30 @@ PROMPTS = tuple(tuple(Message(role=role, content=text) for role, text in chat) f
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a server answered to the probe: for each prompt, its first token and its text; and what it tells of itself."""
+    """What a server answered to each prompt of the probe, and what it tells of itself."""
 
-    tokens: tuple[FirstToken, ...]
-    texts: tuple[str | None, ...]
+    answers: tuple[ShortAnswer, ...]
     facts: ServerFacts
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing came that could be compared."""
-        return not any(self.texts) and not any(one.log_probabilities for one in self.tokens)
+    def can_be_compared(self) -> bool:
+        """Whether the server replied to each prompt, and gave anything that another model might not give."""
+        replied = all(one.text is not None or one.refused for one in self.answers)
+        return replied and any(one.text or one.first.log_probabilities for one in self.answers)
 
 
-async def probe(client: AsyncOpenAI, model: OpenAIModel) -> Probed:
+async def probe(model: OpenAIModel) -> Probed:
     """Ask a server the fixed prompts; what it does not answer stays unknown."""
     requests, slots = ChatRequests(model.request), asyncio.Semaphore(min(4, model.concurrency))
 
-    async def one(chat: Sequence[Message]) -> tuple[FirstToken, str | None]:
-        async with slots:
-            return await first_token(client, model, requests, chat, _as_ids, MAX_TOKENS)
+    async with open_client(model.server) as client:
 
-    facts, found = await asyncio.gather(facts_from(client, model), asyncio.gather(*map(one, PROMPTS)))
-    return Probed(tuple(first for first, _ in found), tuple(text for _, text in found), facts)
+        async def one(chat: Sequence[Message]) -> ShortAnswer:
+            async with slots:
+                return await short_answer(client, model, requests, chat, _as_ids, MAX_TOKENS)
+
+        facts, found = await asyncio.gather(facts_from(client, model), asyncio.gather(*map(one, PROMPTS)))
+    return Probed(tuple(found), facts)
 
 
 def _as_ids(ids: Sequence[int]) -> str:
@@ -99,10 +98,10 @@ class Difference:
 
 def difference(own: Probed, other: Probed) -> Difference | None:
     """How a server differs from another; None if both serve the same model, as far as the probe tells."""
-    answered = [sum(text is not None for text in side.texts) for side in (own, other)]
-    if [text is None for text in own.texts] != [text is None for text in other.texts]:
-        return Difference("refuses", *answered)
-    pairs = list(zip(own.tokens, other.tokens, strict=True))
+    refused = [[one.refused for one in side.answers] for side in (own, other)]
+    if refused[0] != refused[1]:
+        return Difference("refuses", *(len(side) - sum(side) for side in refused))
+    pairs = [(one.first, two.first) for one, two in zip(own.answers, other.answers, strict=True)]
     prompts = [(one.prompt, two.prompt) for one, two in pairs if one.prompt is not None and two.prompt is not None]
     alike = [(one, two) for one, two in prompts if one.startswith(TOKEN_IDS) == two.startswith(TOKEN_IDS)]
     if apart := sum(one != two for one, two in alike):
@@ -115,8 +114,8 @@ def difference(own: Probed, other: Probed) -> Difference | None:
     gaps = [found for one, two in pairs if (found := gap(two, one)) is not None]
     if gaps:
         return Difference("weights", median(gaps), SAME_GAP) if median(gaps) > SAME_GAP else None
-    unequal = sum(one != two for one, two in zip(own.texts, other.texts, strict=True))
-    return Difference("texts", unequal, len(own.texts)) if unequal else None
+    unequal = sum(one.text != two.text for one, two in zip(own.answers, other.answers, strict=True))
+    return Difference("texts", unequal, len(own.answers)) if unequal else None
 
 
 def odd_ones(probed: Sequence[Probed]) -> tuple[int, dict[int, Difference]]:

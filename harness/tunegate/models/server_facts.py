@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tunegate.cases.case import Case
 from tunegate.models.first_tokens import FirstToken
+from tunegate.models.guarded import REFUSED
 from tunegate.models.model import GenerationSettings, as_messages
 from tunegate.models.openai_client import ChatRequests, ask_all
 from tunegate.models.openai_server import OpenAIModel
@@ -100,39 +101,54 @@ def first_tokens(
 
     async def ask(client: AsyncOpenAI, case: Case) -> FirstToken:
         messages = list(as_messages(settings.asks(case.prompt)))
-        return (await first_token(client, model, requests, messages, text_of))[0]
+        return (await short_answer(client, model, requests, messages, text_of)).first
 
     found = dict(ask_all(model.server, cases, ask))
     return [found[index] for index in range(len(cases))]
 
 
-async def first_token(
+@dataclass(frozen=True, slots=True)
+class ShortAnswer:
+    """What a server makes of a prompt: its first token, and the text of its greedy answer; None: it gave none, since it
+    `refused` the prompt or did not reply."""
+
+    first: FirstToken
+    text: str | None
+    refused: bool = False
+
+
+async def short_answer(
     client: AsyncOpenAI,
     model: OpenAIModel,
     requests: ChatRequests,
     messages: Sequence[Message],
     text_of: TextOf,
     max_tokens: int = 1,
-) -> tuple[FirstToken, str | None]:
-    """The prompt that a server makes of a chat, its first token, and the text of its greedy answer of `max_tokens`
-    (None: it gave none)."""
-    reply = await _reply(client, requests, {"model": model.model, "messages": list(messages)}, max_tokens)
+) -> ShortAnswer:
+    """The greedy answer to a chat, of at most `max_tokens` tokens."""
+    reply, refused = await _reply(client, requests, {"model": model.model, "messages": list(messages)}, max_tokens)
     prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
     text = _object(_first(_rows(reply, "choices")).get("message")).get("content")
-    return FirstToken(_log_probabilities(reply), _count(reply), prompt), text if isinstance(text, str) else None
+    first = FirstToken(_log_probabilities(reply), _count(reply), prompt)
+    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused)
 
 
 async def _reply(
     client: AsyncOpenAI, requests: ChatRequests, request: Mapping[str, Any], max_tokens: int
-) -> Mapping[str, Any]:
-    """The greedy reply to a short request; without log-probabilities where the server refuses them."""
-    short = {**request, "max_tokens": max_tokens, "temperature": 0.0}
+) -> tuple[Mapping[str, Any], bool]:
+    """The greedy reply to a short request, without log-probabilities where the server refuses them; empty without a
+    reply, and then whether the server refused the request itself."""
+    from openai import APIConnectionError
+
+    short, refused = {**request, "max_tokens": max_tokens, "temperature": 0.0}, False
     for more in ({"logprobs": True, "top_logprobs": TOP}, dict[str, Any]()):
         try:
-            return _object(json.loads(await requests.send(client, {**short, **more})))
-        except Exception:  # the answers themselves are asked apart, and report every error
-            continue
-    return {}
+            return _object(json.loads(await requests.send(client, {**short, **more}))), False
+        except Exception as error:  # the answers themselves are asked apart, and report every error
+            refused = getattr(error, "status_code", None) in REFUSED
+            if isinstance(error, APIConnectionError):
+                break
+    return {}, refused
 
 
 def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.back_pressure import Window
 from tunegate.models.model import Fault, GenerationSettings, Response
-from tunegate.models.openai_client import Say, heard, open_client
+from tunegate.models.openai_client import Say, heard
 from tunegate.models.openai_server import KEY_VARIABLE, OpenAIModel
 from tunegate.models.pool_probe import Probed, difference, odd_ones, probe
 from tunegate.models.probe import NoReply
@@ -137,7 +137,7 @@ class ServerPool:
 
         how = How(ask, self._admits, nobody, most_tries=1 + self.models[0].max_retries)
         for index, said in ask_shared(self.endpoints, cases, how):
-            by = "" if said.endpoint is None else self.models[said.endpoint].name
+            by = self.models[said.endpoint].name if said.endpoint is not None and said.answer.came else ""
             yield index, replace(said.answer, tries=max(1, said.tries), by=by)
 
     def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
@@ -148,10 +148,10 @@ class ServerPool:
         """Raises ConfigError, as one server does."""
         return self.models[0].score_choices(cases, settings)
 
-    async def _admits(self, client: AsyncOpenAI, place: int) -> bool | None:
+    async def _admits(self, place: int) -> bool | None:
         """Whether a server that was gone serves the same model now; None if it does not answer."""
-        now = await probe(client, self.models[place])
-        if now.silent:
+        now = await probe(replace(self.models[place], max_retries=0))
+        if not now.can_be_compared:
             return None
         self.probed[place] = now
         return difference(now, self.reference[0]) is None
@@ -177,9 +177,8 @@ def _probe_all(models: Sequence[OpenAIModel], faults: Sequence[NoReply | None]) 
         async def one(place: int, model: OpenAIModel) -> None:
             if faults[place] is not None:
                 return say(place, None)
-            async with open_client(model.server) as client:
-                found = await probe(client, model)
-                say(place, None if found.silent else found)
+            found = await probe(model)
+            say(place, found if found.can_be_compared else None)
 
         await asyncio.gather(*(one(place, model) for place, model in enumerate(models)))
 

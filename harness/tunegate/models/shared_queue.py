@@ -108,7 +108,7 @@ class How(Generic[Question, Answer]):
     where no endpoint is left. A question is given up after `most_tries`."""
 
     ask: Callable[[AsyncOpenAI, int, Question], Awaitable[Attempt[Answer]]]
-    admits: Callable[[AsyncOpenAI, int], Awaitable[bool | None]]
+    admits: Callable[[int], Awaitable[bool | None]]
     nobody: Callable[[], Answer]
     most_tries: int
 
@@ -247,7 +247,7 @@ class _Batch(Generic[Question, Answer]):
         try:
             for pause in RETURNS_S:
                 await asyncio.sleep(pause)
-                admitted = await self.how.admits(self.clients[place], place)
+                admitted = await self.how.admits(place)
                 if admitted is not None:
                     endpoint.out, endpoint.retired, endpoint.refusals = not admitted, not admitted, 0
                     return
