@@ -166,7 +166,9 @@ def build_parser() -> Parser:
     _ledger(run)
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
-    gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
+    gate.add_argument(
+        "model", nargs="?", help="model folder, .gguf file, hub id, package:…, http://…/v1#name[,http://…]"
+    )
     gate.add_argument(
         "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or a tool\'s file'
     )

@@ -1,4 +1,4 @@
-"""`tunegate gate` on several servers: the user's command, the record, resuming after Ctrl-C, and whose key goes where."""
+"""`tunegate gate` on several servers: what the user sees, the record, Ctrl-C and resuming, and who gets which key."""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ def test_the_outcomes_do_not_depend_on_who_answered(capsys: pytest.CaptureFixtur
 
     slow_first = shown(PoolServer(seconds=0.05), PoolServer())
     assert slow_first == shown(PoolServer(), PoolServer(seconds=0.05), PoolServer()) == shown(PoolServer())
+
+
+def test_no_server_is_sent_more_at_once_than_the_user_allows(capsys: pytest.CaptureFixture[str]):
+    with pool_servers(PoolServer(seconds=0.02), PoolServer(seconds=0.02)) as servers:
+        assert gate(capsys, spec_of(servers), "--concurrency", "2")[0] == 0
+        assert [one.most_at_once for one in servers] == [2, 2]
+        assert gate(capsys, servers[0].url, "--concurrency", "3")[0] == 0
+    assert servers[0].most_at_once == 3
 
 
 def test_servers_that_disagree_are_refused_in_one_line_before_the_first_case(capsys: pytest.CaptureFixture[str]):

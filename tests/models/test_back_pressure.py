@@ -30,7 +30,8 @@ def simulate(window: Window, capacity: int, answers: int, seconds: float = 1.0) 
 @given(st.integers(1, 100), st.integers(1, 60))
 def test_a_window_stays_within_its_bound(most: int, capacity: int) -> None:
     sizes = simulate(Window(most), capacity, 400)
-    assert min(sizes) >= 1 and max(sizes) <= most
+    assert min(sizes) >= 1
+    assert max(sizes) <= most
 
 
 def test_a_server_that_takes_more_is_sent_more():

@@ -169,5 +169,5 @@ def test_rounding_is_not_a_difference():
 def test_servers_that_cannot_be_compared_are_refused():
     silent = {"gives_log_probabilities": False, "answer": lambda question: ""}
     with pool_servers(PoolServer(**silent), PoolServer(**silent)) as servers:
-        with pytest.raises(ConfigError, match="no server answers the prompts of the probe"):
+        with pytest.raises(ConfigError, match="no server answers the prompts that show whether"):
             open_model(spec_of(servers))

@@ -20,19 +20,24 @@ from tunegate.reading.chats import Message
 
 MAX_TOKENS = 8
 TOKEN_IDS = "token ids: "
-_CHATS = (
-    (("user", "What is the capital of Mongolia?"),),
-    (("user", "Write the first line of a poem about rust on an old gate."),),
-    (("user", "def mean(values: list[float]) -> float:\n    return"),),
-    (("user", "Réponds en français : pourquoi le ciel est-il bleu ?"),),
-    (("user", "17 * 23 ="),),
-    (("user", "Which gene is linked to cystic fibrosis? Answer with its symbol only."),),
-    (("system", "You answer like a pirate."), ("user", "How is the weather?")),
-    (("user", "My name is Ada."), ("assistant", "Hello, Ada."), ("user", "What is my name, spelled backwards?")),
+
+
+def _user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+PROMPTS: tuple[tuple[Message, ...], ...] = (
+    (_user("What is the capital of Mongolia?"),),
+    (_user("Write the first line of a poem about rust on an old gate."),),
+    (_user("def mean(values: list[float]) -> float:\n    return"),),
+    (_user("Réponds en français : pourquoi le ciel est-il bleu ?"),),
+    (_user("17 * 23 ="),),
+    (_user("Which gene is linked to cystic fibrosis? Answer with its symbol only."),),
+    (Message(role="system", content="You answer like a pirate."), _user("How is the weather?")),
+    (_user("My name is Ada."), Message(role="assistant", content="Hello, Ada."), _user("What is my name?")),
 )
 """Fixed prompts that belong to no suite; varied, since a model that is sure of a token hides small differences. The
 last two show what a chat template makes of a system message and of earlier turns."""
-PROMPTS = tuple(tuple(Message(role=role, content=text) for role, text in chat) for chat in _CHATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.models.back_pressure import Window
 from tunegate.models.model import Fault, GenerationSettings, Response
 from tunegate.models.openai_client import Say, heard
-from tunegate.models.openai_server import KEY_VARIABLE, OpenAIModel
+from tunegate.models.openai_server import KEY_VARIABLE, PASSING_STATUSES, OpenAIModel
 from tunegate.models.pool_probe import Probed, difference, odd_ones, probe
 from tunegate.models.probe import NoReply
 from tunegate.models.shared_queue import Attempt, Endpoint, How, ask_shared
@@ -61,11 +61,11 @@ class ServerPool:
     models: tuple[OpenAIModel, ...]
     endpoints: tuple[Endpoint, ...]
     probed: list[Probed | None]
+    agreed: Probed
+    """The answers to the probe with which those of each server agree."""
     notes: tuple[str, ...] = ()
     sha256: None = None
     dtype: None = None
-    reference: list[Probed] = field(default_factory=list[Probed])
-    """The answers to the probe that a server must agree with; one."""
 
     @classmethod
     def open(cls, addresses: Sequence[str], trust: Trust, asking: Mapping[str, Any]) -> ServerPool:
@@ -78,30 +78,17 @@ class ServerPool:
         faults = [_fault_of(model) for model in models]
         if all(faults):
             raise ConfigError("; ".join(str(fault) for fault in faults))
-        probed = [None if fault else one for fault, one in zip(faults, _probe_all(models, faults), strict=True)]
-        absent = tuple(
-            f"{model.name}: {'no server answers' if fault else 'it answers nothing to the probe'}; its cases go to the "
-            "others"
+        probed = _probe_all([None if fault else model for model, fault in zip(models, faults, strict=True)])
+        notes = tuple(
+            f"{model.name}: {'no server answers' if fault else 'no answers to the probe'}; its cases go to the others"
             for model, fault, one in zip(models, faults, probed, strict=True)
             if one is None
         )
-        answered = [place for place, one in enumerate(probed) if one is not None]
-        if not answered:
-            raise ConfigError(f"model {_named(models)}: no server answers the prompts of the probe; try one alone")
-        inside = [one for one in probed if one is not None]
-        reference, odd = odd_ones(inside)
-        if odd:
-            of = models[answered[reference]].name
-            words = "; ".join(f"{models[answered[place]].name} has {one.in_words}" for place, one in odd.items())
-            raise ConfigError(
-                f"model: the servers do not serve the same model: compared with {of}, {words}; leave out the wrong one, "
-                "or gate them one by one"
-            )
         endpoints = [
             Endpoint(replace(model.server, max_retries=0), Window(model.concurrency), out=one is None)
             for model, one in zip(models, probed, strict=True)
         ]
-        return cls(tuple(models), tuple(endpoints), probed, absent, reference=[inside[reference]])
+        return cls(tuple(models), tuple(endpoints), probed, _agreed(models, probed), notes)
 
     @property
     def name(self) -> str:
@@ -154,7 +141,7 @@ class ServerPool:
         if not now.can_be_compared:
             return None
         self.probed[place] = now
-        return difference(now, self.reference[0]) is None
+        return difference(now, self.agreed) is None
 
 
 def _named(models: Sequence[OpenAIModel]) -> str:
@@ -170,27 +157,41 @@ def _fault_of(model: OpenAIModel) -> NoReply | None:
     return None
 
 
-def _probe_all(models: Sequence[OpenAIModel], faults: Sequence[NoReply | None]) -> list[Probed | None]:
-    """The answers of all servers, asked at once; None for one that answers nothing."""
+def _probe_all(models: Sequence[OpenAIModel | None]) -> list[Probed | None]:
+    """The answers of all servers, asked at once; None for one that does not answer."""
 
-    async def work(say: Say[Probed | None], closed: Event) -> None:
-        async def one(place: int, model: OpenAIModel) -> None:
-            if faults[place] is not None:
-                return say(place, None)
-            found = await probe(model)
-            say(place, found if found.can_be_compared else None)
+    async def one(model: OpenAIModel | None) -> Probed | None:
+        found = None if model is None else await probe(model)
+        return found if found is not None and found.can_be_compared else None
 
-        await asyncio.gather(*(one(place, model) for place, model in enumerate(models)))
+    async def work(say: Say[list[Probed | None]], closed: Event) -> None:
+        say(0, await asyncio.gather(*map(one, models)))
 
-    found = dict(heard(len(models), work))
-    return [found[place] for place in range(len(models))]
+    ((_, found),) = heard(1, work)
+    return found
+
+
+def _agreed(models: Sequence[OpenAIModel], probed: Sequence[Probed | None]) -> Probed:
+    """The answers that the servers agree on; raises ConfigError that names those who disagree, and how."""
+    known = [(model.name, one) for model, one in zip(models, probed, strict=True) if one is not None]
+    if not known:
+        raise ConfigError(
+            f"model {_named(models)}: no server answers the prompts that show whether all serve the same model; gate "
+            "one of them alone"
+        )
+    place, odd = odd_ones([one for _, one in known])
+    if odd:
+        words = "; ".join(f"{known[other][0]} has {one.in_words}" for other, one in odd.items())
+        raise ConfigError(
+            f"model: the servers do not serve the same model: compared with {known[place][0]}, {words}; leave out the "
+            "wrong one, or gate them one by one"
+        )
+    return known[place][1]
 
 
 def _lost(error: Exception | None) -> tuple[Any, float]:
     """Whether another request may bring an answer, and after how many seconds at the same server."""
     from openai import APIConnectionError, APIStatusError
-
-    from tunegate.models.openai_server import PASSING_STATUSES
 
     if isinstance(error, APIConnectionError):  # time-outs and incomplete replies included
         return "gone", 0.0

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -164,15 +164,13 @@ class _Batch(Generic[Question, Answer]):
             self.changed.clear()
             self._look_for_returns()
             self._send()
-            if not any(one.under_way for one in self.endpoints) and all(one.out for one in self.endpoints):
-                if not self.returning:
-                    return self._give_up()
+            if all(one.out and not one.under_way for one in self.endpoints) and not self.returning:
+                self._give_up()
+                return
             now = time.monotonic()
             rests = [one.rests_until - now for one in self.endpoints if not one.out and one.rests_until > now]
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), min(rests, default=None))
-            except TimeoutError:
-                pass
             if self.error is not None:
                 raise self.error
 
@@ -213,16 +211,21 @@ class _Batch(Generic[Question, Answer]):
         endpoint.under_way -= 1
         self.tries[question] += attempt.tries
         said = Said(attempt.answer, self.tries[question], place)
-        if not attempt.lost:
+        if attempt.lost:
+            endpoint.failed(sent, attempt)
+            self.failed_at[question].append(place)
+        else:
             endpoint.answered(time.monotonic() - sent, full=full)
-            return self._answer(question, said)
-        endpoint.failed(sent, attempt)
-        self.failed_at[question].append(place)
-        requests = len(self.failed_at[question])  # those that were refused a connection are no tries
-        if self.tries[question] >= self.how.most_tries or requests >= self.how.most_tries + len(self.endpoints):
-            return self._answer(question, said)
-        self.lost[question] = said
-        self.waiting.appendleft(question)
+        if attempt.lost and self._may_be_asked_again(question):
+            self.lost[question] = said
+            self.waiting.appendleft(question)
+        else:
+            self._answer(question, said)
+
+    def _may_be_asked_again(self, question: int) -> bool:
+        """Requests without a connection are no tries, but they have an end, too."""
+        requests, most = len(self.failed_at[question]), self.how.most_tries
+        return self.tries[question] < most and requests < most + len(self.endpoints)
 
     def _answer(self, question: int, said: Said[Answer]) -> None:
         self.left -= 1

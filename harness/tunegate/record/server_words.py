@@ -10,9 +10,7 @@ from tunegate.record.record import GateRecord
 
 def servers_in_words(gate: GateRecord) -> str:
     """`http://a/v1#m (vLLM 0.11.0) answered 52, http://b/v1#m (vLLM 0.11.0) answered 48`."""
-    return ", ".join(
-        f"{one['server']}{_told(one)} answered {gate.answered_by[one['server']]}" for one in gate.servers
-    )
+    return ", ".join(f"{one['server']}{_told(one)} answered {gate.answered_by[one['server']]}" for one in gate.servers)
 
 
 def _told(server: Mapping[str, Any]) -> str:
