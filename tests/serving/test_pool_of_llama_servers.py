@@ -1,4 +1,4 @@
-"""Real llama.cpp servers, each in its own process, as one model: one is killed, one lies about its weights or prompts."""
+"""Real llama.cpp servers, each in its own process, as one model: one is killed, one serves something else."""
 
 from __future__ import annotations
 

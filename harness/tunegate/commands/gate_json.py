@@ -65,7 +65,7 @@ def case_as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _servers_as_json(gate: GateRecord) -> list[dict[str, Any]]:
-    """What each of several servers told of itself, and how many questions it answered."""
+    """What each of several servers said about itself, and how many questions it answered."""
     return [{**one, "answered": gate.answered_by[one["server"]]} for one in gate.servers]
 
 

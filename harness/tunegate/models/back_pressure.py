@@ -14,7 +14,7 @@ BEGIN = 8
 WORTH = 0.5
 """A window that is larger by a share must raise the rate of answers by this part of the share to be kept."""
 HOLD = 8
-"""After so many rounds without a gain, a larger window is tried again: a server may become faster."""
+"""After this number of rounds without a gain, a larger window is tried again: a server may become faster."""
 
 FEWEST = 16
 """Answers that tell a rate: they differ in length."""

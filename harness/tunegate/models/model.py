@@ -153,7 +153,7 @@ def request_of(model: Model) -> Mapping[str, Any]:
 
 
 def servers_of(model: Model) -> Sequence[Mapping[str, Any]]:
-    """What each of several servers tells of itself; empty for any other model."""
+    """What each of several servers says about itself; empty for any other model."""
     return getattr(model, "servers", ())
 
 

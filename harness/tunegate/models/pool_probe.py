@@ -42,7 +42,7 @@ last two show what a chat template makes of a system message and of earlier turn
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a server answered to each prompt of the probe, and what it tells of itself."""
+    """What a server answered to each prompt of the probe, and what it says about itself."""
 
     answers: tuple[ShortAnswer, ...]
     facts: ServerFacts

@@ -104,7 +104,7 @@ class ServerPool:
 
     @property
     def servers(self) -> tuple[dict[str, Any], ...]:
-        """What each server tells of itself, for the record."""
+        """What each server says about itself, for the record."""
         return tuple(
             {"server": model.name, **({"absent": True} if one is None else asdict(one.facts))}
             for model, one in zip(self.models, self.probed, strict=True)

@@ -26,9 +26,9 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 FIRST_REST_S, LONGEST_REST_S = 0.5, 8.0
-"""A server that refused rests so long; doubled each time, as openai's client does."""
+"""How long a server that refused rests; doubled each time, as openai's client does."""
 REFUSALS = 4
-"""A server that refused so many times in a row, without an answer between, counts as gone."""
+"""A server that refused this often in a row, without an answer between, counts as gone."""
 RETURNS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 """The pauses before each look whether a server that was gone is back."""
 
@@ -223,7 +223,7 @@ class _Batch(Generic[Question, Answer]):
             self._answer(question, said)
 
     def _may_be_asked_again(self, question: int) -> bool:
-        """Requests without a connection are no tries, but they have an end, too."""
+        """Requests without a connection do not count as tries, but are limited, too."""
         requests, most = len(self.failed_at[question]), self.how.most_tries
         return self.tries[question] < most and requests < most + len(self.endpoints)
 

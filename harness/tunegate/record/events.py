@@ -320,7 +320,7 @@ class LimitsMeasured(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking(OfGate):
-    """A model is asked that may answer differently the next time; `servers`: what each of several tells of itself."""
+    """A model is asked that may answer differently the next time; `servers`: what each of several says about itself."""
 
     KIND: ClassVar[str] = "asking"
     questions: tuple[str, ...]

@@ -91,7 +91,7 @@ class GateRecord:
     timed: tuple[Measured, ...] = ()
     """What its limits were compared with; the last counts, and the earlier ones were INVALID."""
     servers: tuple[Json, ...] = ()
-    """What each of several servers told of itself, at last."""
+    """What each of several servers said about itself, most recently."""
 
     @property
     def answered_by(self) -> dict[str, int]:
