@@ -37,10 +37,10 @@ class PoolServer:
     """With more requests at once than this, it answers 429."""
     before: Callable[[str, int], None] = lambda question, number: None
     """Called with each question, and how many were asked before it."""
-    key: str = ""
     completed: Counter[str] = field(default_factory=Counter[str])
     asked: list[str] = field(default_factory=list[str])
     refused: int = 0
+    probes: int = 0
     under_way: int = 0
     most_at_once: int = 0
     keys_seen: set[str] = field(default_factory=set[str])
@@ -132,6 +132,8 @@ class PoolServer:
         if path != "/v1/chat/completions":
             return 404, {"error": "no such address"}, None
         if question in PROBES:
+            with self._lock:
+                self.probes += 1
             return 200, self._completion(question, prompt, body), None
         with self._lock:
             number = len(self.asked)
