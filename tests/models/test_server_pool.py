@@ -107,7 +107,10 @@ def test_without_any_server_left_the_cases_have_no_answer_with_the_cause():
 
 
 @pytest.mark.parametrize(("weights", "asked_again"), [(0.0, True), (2.0, False)])
-def test_a_server_that_is_back_is_asked_again_only_if_it_serves_the_same_model(weights: float, asked_again: bool):
+def test_a_server_that_is_back_is_asked_again_only_if_it_serves_the_same_model(
+    weights: float, asked_again: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared_queue, "RETURNS_S", [0.1] * 600)
     one, two = PoolServer(), PoolServer()
 
     def dies(question: str, number: int) -> None:
