@@ -14,9 +14,12 @@ from tests.support.pool_servers import PoolServer, pool_servers, spec_of
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models import shared_queue
+from tunegate.models.back_pressure import Window
 from tunegate.models.model import Fault, GenerationSettings, Response
 from tunegate.models.open_model import open_model
+from tunegate.models.openai_client import Server
 from tunegate.models.pool_probe import PROMPTS
+from tunegate.models.shared_queue import Endpoint
 
 pytest.importorskip("openai")
 
@@ -90,6 +93,19 @@ def test_a_server_that_has_too_many_requests_is_sent_fewer_and_none_is_lost():
     assert sum(response.tries - 1 for response in found) == tight.refused
 
 
+@pytest.mark.slow
+def test_a_server_that_answers_no_case_in_time_is_given_up_and_none_is_lost():
+    """It answers the probe, so it is let in again, but not for ever."""
+    hangs, sound = PoolServer(before=lambda question, number: time.sleep(30)), PoolServer()
+    cases = cases_of(200)
+    with pool_servers(hangs, sound) as servers:
+        found = answers(open_model(spec_of(servers), asking={"timeout_s": 8.0}), cases)
+    assert [response.text for response in found] == [f"re: {case.prompt}" for case in cases]
+    assert all(response.by == sound.url for response in found)
+    assert max(response.tries for response in found) == 2
+    assert len(hangs.asked) <= 8 + 4 + 2 + 1
+
+
 def test_without_any_server_left_the_cases_have_no_answer_with_the_cause():
     def dies(question: str, number: int) -> None:
         if number == 10:
@@ -144,6 +160,19 @@ def test_one_server_that_does_not_answer_at_first_leaves_its_cases_to_the_others
         one.kill()
         with pytest.raises(ConfigError, match=f"{one.url}: no server answers at this address.*{two.url}: no server"):
             open_model(spec)
+
+
+def test_a_slow_server_gets_no_case_that_the_others_will_have_answered_sooner():
+    def taken(waiting: int) -> int | None:
+        """What the slow server would be sent next."""
+        endpoints = [Endpoint(Server("http://127.0.0.1:1/v1"), Window(8), seconds=seconds) for seconds in (1.0, 10.0)]
+        how: Any = None  # nothing is sent
+        batch = shared_queue._Batch(endpoints, range(waiting), how, lambda index, said: None, threading.Event())
+        batch.waiting.extend(range(waiting))
+        return batch._next_for(1)
+
+    assert taken(71) is None  # 8 a second: after 8.9 s the last begins, which takes one more
+    assert taken(73) == 0
 
 
 # --- the probe -----------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ FIRST_REST_S, LONGEST_REST_S = 0.5, 8.0
 """How long a server that refused rests; doubled each time, as openai's client does."""
 REFUSALS = 4
 """A server that refused this often in a row, without an answer between, counts as gone."""
+MOST_RETURNS = 3
+"""A server that was admitted again this often, and answered nothing between, is not looked for any more."""
 RETURNS_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 """The pauses before each look whether a server that was gone is back."""
 
@@ -60,6 +62,7 @@ class Endpoint:
     under_way: int = 0
     seconds: float | None = None
     refusals: int = 0
+    returns: int = 0
     failed_at: float = 0.0
     rests_until: float = 0.0
     out: bool = False
@@ -75,7 +78,7 @@ class Endpoint:
         return self.window.size / self.seconds if self.seconds and asked else 0.0
 
     def answered(self, seconds: float, *, full: bool) -> None:
-        self.refusals = 0
+        self.refusals = self.returns = 0
         self.window.answered(seconds, full=full)
         self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
 
@@ -240,7 +243,8 @@ class _Batch(Generic[Question, Answer]):
     def _look_for_returns(self) -> None:
         """Start to look for each endpoint that is out, once in a batch and after each time that it went out."""
         for place, one in enumerate(self.endpoints):
-            if one.out and not one.retired and place not in self.returning and one.failed_at != self.looked.get(place):
+            may_return = one.out and not one.retired and one.returns < MOST_RETURNS
+            if may_return and place not in self.returning and one.failed_at != self.looked.get(place):
                 self.looked[place] = one.failed_at
                 self.returning.add(place)
                 self._start(self._return(place))
@@ -253,6 +257,7 @@ class _Batch(Generic[Question, Answer]):
                 admitted = await self.how.admits(place)
                 if admitted is not None:
                     endpoint.out, endpoint.retired, endpoint.refusals = not admitted, not admitted, 0
+                    endpoint.returns += admitted
                     return
         finally:
             self.returning.discard(place)
