@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from tunegate.models.openai_client import Say, heard
 from tunegate.models.openai_server import KEY_VARIABLE, PASSING_STATUSES, OpenAIModel
 from tunegate.models.pool_probe import Probed, difference, odd_ones, probe
 from tunegate.models.probe import NoReply
-from tunegate.models.shared_queue import Attempt, Endpoint, How, ask_shared
+from tunegate.models.shared_queue import Answer, Attempt, Endpoint, How, Question, Said, ask_shared
 from tunegate.models.timing import HowTimed, Timing
 from tunegate.trust.allowed import Trust
 from tunegate.trust.wants import host_of
@@ -34,21 +34,24 @@ if TYPE_CHECKING:
 def key_variables(addresses: Sequence[str], named: str | None, trust: Trust, set_: Mapping[str, str]) -> list[str]:
     """The variable with the key of each server; empty for a server that gets none.
 
-    Servers on one host get the key in the variable `named`, or in OPENAI_API_KEY, as one server does. On several hosts,
+    Servers on one host get the key in the variable `named`, or in OPENAI_API_KEY, as one server does; with an empty
+    `named`, no server gets one. On several hosts,
     each gets only the key that the user's settings pair with it (`key_variables`). Raises ConfigError for a `named`
     variable that a host is not paired with.
     """
     hosts = [host_of(address) for address in addresses]
     if len({host.name for host in hosts}) == 1:
-        return [named or KEY_VARIABLE] * len(hosts)
+        return [KEY_VARIABLE if named is None else named] * len(hosts)
     paired = [[name for name, names in trust.keys.items() if host.name in names and set_.get(name)] for host in hosts]
-    if named is not None:
+    if named:
         for host, names in zip(hosts, paired, strict=True):
             if not names and not host.is_loopback:
                 raise ConfigError(
                     f"--key-env {named}: the servers are on several hosts, and a key goes only to its own; to send it "
                     f"to {host}: `key_variables: {{{named}: [{host.name}]}}` in {trust.settings}"
                 )
+    if named == "":
+        return [""] * len(hosts)
     return [named if named in names else names[0] if names else "" for names in paired]
 
 
@@ -117,15 +120,24 @@ class ServerPool:
 
         async def ask(client: AsyncOpenAI, place: int, case: Case) -> Attempt[Response]:
             response, error = await self.models[place].attempt(client, case, settings)
-            return Attempt(response, response.tries, *_lost(error))
+            return Attempt(response, response.tries, *lost_by(error))
 
         def nobody() -> Response:
             return Response("", error=f"{self.name}: no server answers", fault=Fault.NO_REPLY)
 
-        how = How(ask, self._admits, nobody, most_tries=1 + self.models[0].max_retries)
-        for index, said in ask_shared(self.endpoints, cases, how):
+        for index, said in self.ask_each(cases, ask, nobody):
             by = self.models[said.endpoint].name if said.endpoint is not None and said.answer.came else ""
             yield index, replace(said.answer, tries=max(1, said.tries), by=by)
+
+    def ask_each(
+        self,
+        questions: Sequence[Question],
+        ask: Callable[[AsyncOpenAI, int, Question], Awaitable[Attempt[Answer]]],
+        nobody: Callable[[], Answer],
+    ) -> Iterator[tuple[int, Said[Answer]]]:
+        """Ask any questions, each at one of the servers; `shared_queue.How` says what `ask` and `nobody` are."""
+        how = How(ask, self._admits, nobody, most_tries=1 + self.models[0].max_retries)
+        return ask_shared(self.endpoints, questions, how)
 
     def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
         """Raises ConfigError: how long a request takes is a property of one server."""
@@ -189,7 +201,7 @@ def _agreed(models: Sequence[OpenAIModel], probed: Sequence[Probed | None]) -> P
     return known[place][1]
 
 
-def _lost(error: Exception | None) -> tuple[Any, float]:
+def lost_by(error: Exception | None) -> tuple[Any, float]:
     """Whether another request may bring an answer, and after how many seconds at the same server."""
     from openai import APIConnectionError, APIStatusError
 
