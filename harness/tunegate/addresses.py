@@ -9,7 +9,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tunegate.exceptions import ConfigError
 
-_URL = re.compile(r"(?P<scheme>https?://)(?:[^\s/?#'\"]*@)?(?P<place>[^\s?#'\"<>]*)(?:\?[^\s#'\"<>]*)?", re.IGNORECASE)
+_URL = re.compile(
+    r"(?P<scheme>https?://)(?:[^\s/?#'\"]*@)?(?P<place>(?:(?!,https?://)[^\s?#'\"<>])*)(?:\?[^\s#'\"<>]*)?",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r",\s*(?=https?://)", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"key|token|secret|sig|pass|auth|credential|^code$", re.IGNORECASE)
 
 MIN_SECRET_CHARS = 6
@@ -21,8 +25,19 @@ def without_secrets(text: str) -> str:
 
     >>> without_secrets("http://me:pw@127.0.0.1:80/v1?key=1#name: no such model")
     'http://127.0.0.1:80/v1#name: no such model'
+    >>> without_secrets("http://a/v1,http://me:pw@b/v1#m")
+    'http://a/v1,http://b/v1#m'
     """
     return _URL.sub(r"\g<scheme>\g<place>", text)
+
+
+def addresses_in(spec: str) -> tuple[str, ...]:
+    """The servers that a user names in one word: several are separated by commas, each with its `http(s)://`.
+
+    >>> addresses_in("http://a/v1#m,http://b/v1?x=1,2#m")
+    ('http://a/v1#m', 'http://b/v1?x=1,2#m')
+    """
+    return tuple(_NEXT.split(spec))
 
 
 def check_address(url: str, where: str) -> None:

@@ -130,7 +130,9 @@ def build_parser() -> Parser:
     _ledger(run)
 
     gate = command("gate", "run one gate on a model or on stored responses; train nothing")
-    gate.add_argument("model", nargs="?", help="a model folder, .gguf file, hub id, package:… or http://…/v1#name")
+    gate.add_argument(
+        "model", nargs="?", help="model folder, .gguf file, hub id, package:…, http://…/v1#name[,http://…]"
+    )
     gate.add_argument(
         "--responses", metavar="FILE", help='answers produced elsewhere: rows {"id", "response"}, or a tool\'s file'
     )
@@ -336,6 +338,9 @@ def _asking(parser: argparse.ArgumentParser) -> None:
         type=number("a number of seconds", above=0, most=86_400),
         metavar="S",
         help="server model: longest wait in seconds (default: 60)",
+    )
+    parser.add_argument(
+        "--concurrency", type=int, metavar="N", help="server model: most requests at once, to each server (default: 8)"
     )
     parser.add_argument(
         "--request",

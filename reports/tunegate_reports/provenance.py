@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunegate.record.record import GateRecord
+from tunegate.record.server_words import servers_in_words
 from tunegate.verdicts.terms import PAIRED, REFERENCES
 from tunegate_reports.answer import DRAW_WORDS
 from tunegate_reports.markup import Child, Markup, tag
@@ -98,7 +99,8 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _gate_rows(gate: GateRecord) -> dict[str, str]:
     names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "settings", "terms")
-    return flat({name: getattr(gate, name) for name in names})
+    servers = {"servers": servers_in_words(gate)} if gate.servers else {}
+    return flat({name: getattr(gate, name) for name in names} | servers)
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> Markup:

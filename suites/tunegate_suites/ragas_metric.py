@@ -23,7 +23,7 @@ from tunegate.optional import optional_import, require
 from tunegate.reading.files import one_line
 from tunegate.trust.wants import NOTHING, Wants
 from tunegate_suites.base import NumericCheck
-from tunegate_suites.judges.server import ServerOptions, api_key, contact_of, server_of
+from tunegate_suites.judges.server import ServerOptions, contact_of, server_of
 from tunegate_suites.ragas_judge import judge_of
 
 NEEDS: dict[str, Need] = {"retrieved_contexts": "context", "reference": "reference"}
@@ -61,7 +61,7 @@ class Ragas(NumericCheck):
         if "embeddings" in self._parameters:
             default_model(self.name)
         if self.server is not None:
-            api_key(self.server, self.name)
+            server_of(self.server, self.name)
         self._check_args()
         if not self._parameters & {"llm", "embeddings"}:
             self._try()

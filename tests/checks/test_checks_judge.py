@@ -23,6 +23,7 @@ from tests.support.check_helpers import FAIL, HUGE, INVALID, PASS, admitted_judg
 from tests.support.judge_server import Reply, judge_server
 from tests.support.llama_server import GGUF, llama_server, needs_smollm2
 from tests.support.places import ROOT
+from tests.support.pool_servers import PoolServer, pool_servers
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, judge
 from tunegate.exceptions import ConfigError
@@ -410,7 +411,7 @@ def good(verdict: object = 5) -> Reply:
     return Reply(json.dumps({"reason": "as the reference", "verdict": verdict}))
 
 
-def ask_server(folder: Path, base_url: str, n: int = 1, **server: object) -> list[Any]:
+def ask_server(folder: Path, base_url: object, n: int = 1, **server: object) -> list[Any]:
     pytest.importorskip("openai")
     options = {"base_url": base_url, "model": "m", "timeout_s": 60.0, "max_retries": 0, **server}
     check = admitted_judge({"rubric": "scale.yaml", "min": 4, "server": options}, folder)
@@ -428,6 +429,28 @@ def test_a_good_server_is_asked_as_configured(folder: Path, monkeypatch: pytest.
     wanted = {"model": "m", "temperature": 0, "seed": 0, "max_tokens": 99, "top_p": 1}
     assert {name: request[name] for name in wanted} == wanted
     assert "answer 0" in request["messages"][-1]["content"]
+
+
+def test_servers_of_one_judge_share_its_questions_and_one_may_die(folder: Path) -> None:
+    verdict = '{"reason": "as the reference", "verdict": 5}'
+    dying, sound = (PoolServer(answer=lambda question: verdict) for _ in range(2))
+    dying.before = lambda question, number: dying.kill() if number == 5 else None
+    with pool_servers(dying, sound):
+        bases = [one.url.removesuffix("#m") for one in (dying, sound)]
+        findings = ask_server(folder, bases, 40, max_retries=3)
+        assert [finding.verdict for finding in findings] == [PASS] * 40
+        check = admitted_judge({"rubric": "scale.yaml", "min": 4, "server": {"base_url": bases, "model": "m"}}, folder)
+        assert check.is_the_model(sound.url, None)
+        assert check.is_the_model(f"http://127.0.0.1:9/v1#m,{sound.url}", None)
+        assert not check.is_the_model("http://127.0.0.1:9/v1#m,http://127.0.0.1:9/v1#n", None)
+    assert set((dying.completed + sound.completed).values()) == {1}
+    assert sum(dying.completed.values()) + sum(sound.completed.values()) == 40
+
+
+def test_a_judge_on_one_of_the_servers_under_test_does_not_judge_itself(folder: Path) -> None:
+    options = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    check = admitted_judge({"rubric": "scale.yaml", "min": 4, "server": options}, folder)
+    assert check.is_the_model("http://127.0.0.1:8/v1#m,http://127.0.0.1:9/v1#m", None)
 
 
 @pytest.mark.parametrize(

@@ -444,14 +444,14 @@ def test_what_is_for_local_models_or_for_servers_goes_to_them_alone(bank: Bank, 
     server = "http://127.0.0.1:9/v1#m"
     told = (sys.executable, "-c", "import json, sys; print(json.dumps({'error': ' '.join(sys.argv[1:])}))")
     words = ["local", server, "--suite", bank.suite, "--run", "run", "--dtype", "float32", "--batch-size", "4"]
-    words += ["--timeout", "5", "--request", "top_p=0.5", "--key-env", "PATH"]
+    words += ["--timeout", "5", "--concurrency", "2", "--request", "top_p=0.5", "--key-env", "PATH"]
     options = build_parser().parse_args(["bake-off", *words])
     result = bake(options, load_suite(Path(bank.suite), build_check), model_facts, lambda line: None, told)
     reasons = {one.entry.model: one.entry.reason for one in result.ranked}
     assert "--dtype float32 --batch-size 4" in reasons["local"]
     assert not any(flag in reasons["local"] for flag in ("--timeout", "--request", "--key-env"))
     assert "--dtype" not in reasons[server]
-    assert "--timeout 5.0 --key-env PATH --request top_p=0.5" in reasons[server]
+    assert "--timeout 5.0 --concurrency 2 --key-env PATH --request top_p=0.5" in reasons[server]
     assert f"--suite {bank.suite} --seed 0" in reasons[server]
 
 

@@ -189,6 +189,7 @@ def test_each_flag_sets_its_setting(flags: str, settings: dict[str, Any]) -> Non
         (["--not-in", "nowhere.yaml"], "nowhere.yaml"),
         (["--dtype", "float32"], "dtype"),
         (["--timeout", "0"], "--timeout: expected a number of seconds, above 0"),
+        (["--concurrency", "0"], "--concurrency: expected a number of requests from 1 to 1000, got 0"),
         (["--request", "x"], "--request: expected FIELD=VALUE"),
         (["--key-env", "NOT_SET_HERE"], "--key-env: the environment variable 'NOT_SET_HERE' is not set"),
         (["--trust", "nowhere"], "--trust nowhere: no such folder"),

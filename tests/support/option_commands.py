@@ -306,6 +306,7 @@ PROOFS: Proofs = {
     "generate --dtype": ShownBy(MADE, '"--dtype", "float32"'),
     "generate --batch-size": ShownBy(MADE, '"--batch-size", "2"'),
     "generate --timeout": ShownBy(MADE, '(["--timeout", "0"]'),
+    "generate --concurrency": ShownBy(MADE, '(["--concurrency", "0"]'),
     "generate --request": ShownBy(MADE, '(["--request", "x"]'),
     "generate --key-env": ShownBy(MADE, '(["--key-env", "NOT_SET_HERE"]'),
     **{
@@ -336,6 +337,7 @@ PROOFS: Proofs = {
     "ci gate --dtype": words(CI, "--dtype float32", "has no effect on stored responses"),
     "ci gate --batch-size": words(CI, "--batch-size 4", "has no effect on stored responses"),
     "ci gate --timeout": words(CI, "--timeout 5", "stored responses are not requested from a server"),
+    "ci gate --concurrency": words(CI, "--concurrency 2", "stored responses are not requested from a server"),
     "ci gate --request": words(CI, "--request top_p=0.5", "stored responses are not requested from a server"),
     "ci gate --key-env": words(CI, "--key-env PATH", "stored responses are not requested from a server"),
     "ci gate --ledger": words(CI, "--ledger kept"),
@@ -477,6 +479,10 @@ PROOFS: Proofs = {
         words(GATE, "gate http://127.0.0.1:9/v1#m --suite suite.yaml --batch-size 4", "leave the batch size out"),
     ),
     "gate --timeout": of_server("--timeout", "5"),
+    "gate --concurrency": (
+        *of_server("--concurrency", "2"),
+        ShownBy("test_server_pool_gate.py", '"--concurrency", "2"'),
+    ),
     "gate --request": of_server("--request", "top_p=0.5"),
     "gate --key-env": of_server("--key-env", "PATH"),
     "gate --ledger": ShownBy("test_ledger_of_gates.py", '"--ledger"'),
@@ -659,10 +665,12 @@ PROOFS: Proofs = {
     ),
     **{
         f"bake-off {flag}": (
-            ShownBy("test_bake_off.py", "--timeout 5.0 --key-env PATH --request top_p=0.5"),
+            ShownBy("test_bake_off.py", "--timeout 5.0 --concurrency 2 --key-env PATH --request top_p=0.5"),
             words(BAKE, f"{flag} {value}", f"{flag}: only for models behind a server"),
         )
-        for flag, value in (("--timeout", "5"), ("--request", "top_p=0.5"), ("--key-env", "PATH"))
+        for flag, value in (
+            *(("--timeout", "5"), ("--concurrency", "2"), ("--request", "top_p=0.5"), ("--key-env", "PATH")),
+        )
     },
     "bake-off --ledger": ShownBy("test_ledger_of_gates.py", '"bake-off"'),
     "bake-off --run": words(f"{BAKE} --json", "--run elsewhere"),
@@ -741,6 +749,7 @@ PROOFS: Proofs = {
     "serve-check --seed": ShownBy("test_serve_check.py", '"--seed", "1"'),
     "serve-check --suspect": ShownBy("test_serve_check.py", '"--suspect", str(other)'),
     "serve-check --timeout": words(GATE, f"{SERVE} --timeout 0", "--timeout: expected"),
+    "serve-check --concurrency": words(GATE, f"{SERVE} --concurrency 0", "--concurrency: expected"),
     "serve-check --request": words(GATE, f"{SERVE} --request x", "--request: expected FIELD=VALUE"),
     "serve-check --key-env": words(GATE, f"{SERVE} --key-env TUNEGATE_NOT_SET", "is not set"),
     "serve-check --ledger": ShownBy("test_serve_check.py", '"--ledger"'),

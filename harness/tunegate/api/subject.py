@@ -17,8 +17,8 @@ from tunegate.models.model import Fault, Model, Response, StoredResponses
 from tunegate.suites.suite import Suite
 
 EXPECTED = (
-    "a path, a hub id, a URL, (model, tokenizer), a pipeline, a function from prompt to answer, or a mapping from case "
-    "id to answer"
+    "a path, a hub id, a URL or a list of URLs, (model, tokenizer), a pipeline, a function from prompt to answer, or a "
+    "mapping from case id to answer"
 )
 
 
@@ -36,6 +36,8 @@ def subject_of(given: Any, suite: Suite, batch_size: int | None, options: Mappin
 
     `options` are passed to `open_model`, for models that are opened here.
     """
+    if addresses := _addresses(given):
+        return _opened(",".join(addresses), suite, batch_size, options)
     if isinstance(given, str | Path):
         return _opened(str(given), suite, batch_size, options)
     if options:
@@ -55,6 +57,15 @@ def subject_of(given: Any, suite: Suite, batch_size: int | None, options: Mappin
     if callable(given):
         return Subject(FunctionModel.of(given, batch_size))
     raise ConfigError(f"model: expected {EXPECTED}, got {type(given).__name__}")
+
+
+def _addresses(given: Any) -> list[str]:
+    """The addresses in a list that holds nothing else: servers that share one model. Empty for anything else."""
+    from tunegate.models.open_model import is_server
+
+    parts = cast("Sequence[object]", given) if isinstance(given, list | tuple) else ()
+    found = [one for one in parts if isinstance(one, str) and is_server(one)]
+    return found if len(found) == len(parts) else []
 
 
 def _opened(spec: str, suite: Suite, batch_size: int | None, options: Mapping[str, Any]) -> Subject:

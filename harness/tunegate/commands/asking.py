@@ -1,4 +1,4 @@
-"""`--timeout`, `--request` and `--key-env`: options for a model behind a server."""
+"""`--timeout`, `--concurrency`, `--request` and `--key-env`: options for a model behind a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from tunegate.exceptions import ConfigError
 
-FLAGS = {"timeout": "--timeout", "request": "--request", "key_env": "--key-env"}
+FLAGS = {"timeout": "--timeout", "concurrency": "--concurrency", "request": "--request", "key_env": "--key-env"}
+MOST_AT_ONCE = 1000
 
 
 def flags_given(options: Namespace) -> list[str]:
@@ -23,6 +24,12 @@ def asking(options: Namespace) -> dict[str, Any]:
     how: dict[str, Any] = {}
     if options.timeout is not None:
         how["timeout_s"] = options.timeout
+    if options.concurrency is not None:
+        if not 1 <= options.concurrency <= MOST_AT_ONCE:
+            raise ConfigError(
+                f"--concurrency: expected a number of requests from 1 to {MOST_AT_ONCE}, got {options.concurrency}"
+            )
+        how["concurrency"] = options.concurrency
     if options.request:
         how["request"] = fields_of(options.request)
     if options.key_env is not None:
@@ -60,6 +67,6 @@ def _refuse(constant: str) -> Any:
 
 def words(options: Namespace) -> list[str]:
     """The same options as command-line arguments."""
-    flags = [("--timeout", options.timeout), ("--key-env", options.key_env)]
+    flags = [("--timeout", options.timeout), ("--concurrency", options.concurrency), ("--key-env", options.key_env)]
     flags += [("--request", entry) for entry in options.request or ()]
     return [word for flag, value in flags if value is not None for word in (flag, str(value))]

@@ -24,6 +24,7 @@ from tunegate.record.imported_words import imported_in_words
 from tunegate.record.ledger_words import told_of
 from tunegate.record.record import AttemptRecord, GateRecord, RunRecord, StageRecord
 from tunegate.record.registered_risk import registered_risk
+from tunegate.record.server_words import servers_in_words
 from tunegate.record.under_way import under_way
 from tunegate.stats.retention import slips
 from tunegate.text.printable import json_line, printable
@@ -106,6 +107,8 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     if result.confirm is not None:
         show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
+    if gate.servers:
+        show(f"servers: {servers_in_words(gate)}")
     if gate.error_categories:
         show("errors: " + ", ".join(f"{name} {count}" for name, count in gate.error_categories.items()))
     if result.earlier:

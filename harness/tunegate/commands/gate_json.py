@@ -35,6 +35,7 @@ def draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "ledger": gate.ledger and asdict(gate.ledger),
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
+        **({"servers": _servers_as_json(gate)} if gate.servers else {}),
         "in_common": gate.in_common and gate.in_common.facts,
         **({"limits": _limits_as_json(gate)} if gate.limit_results else {}),
         "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
@@ -61,6 +62,11 @@ def case_as_json(outcome: Outcome) -> dict[str, Any]:
             {"response": one.response, "verdict": one.verdict, "reason": one.reason} for one in outcome.samples
         ],
     }
+
+
+def _servers_as_json(gate: GateRecord) -> list[dict[str, Any]]:
+    """What each of several servers said about itself, and how many questions it answered."""
+    return [{**one, "answered": gate.answered_by[one["server"]]} for one in gate.servers]
 
 
 def _limits_as_json(gate: GateRecord) -> dict[str, Any]:

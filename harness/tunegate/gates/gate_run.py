@@ -362,5 +362,7 @@ def answers_key(model: Model) -> str | None:
         facts = asdict(response)
         if not response.imported:  # keeps the keys of answers that no tool scored
             del facts["imported"]
+        if not response.by:  # the same for answers of one server
+            del facts["by"]
         digest.update(json.dumps([case_id, facts]).encode())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.machine import machine_facts
-from tunegate.models.model import GenerationSettings, Model
+from tunegate.models.model import GenerationSettings, Model, servers_of
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.peak_memory import forget_peaks, gpu_peak_bytes, peak_bytes
 from tunegate.models.timing import Fact, HowTimed, Measured, Timing, facts_of_size, innermost, time_requests
@@ -25,6 +25,8 @@ def check_measurable(rules: LimitRules | None, model: Model, base: Callable[[], 
     """Raise ConfigError, before a draw begins, for limits that cannot be measured on this model."""
     if rules is None:
         return
+    if servers_of(model):
+        raise ConfigError(f"limits: they are measured on one server; gate one of {model.name} with this suite")
     if rules.concurrency > 1 and not isinstance(innermost(model), OpenAIModel):
         raise ConfigError(
             f"limits.concurrency: {rules.concurrency} requests at once are only for a server, but {model.name} runs "

@@ -16,7 +16,7 @@ from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats,
 from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
-from tunegate.models.model import Model, Response, answers_the_same, check_weights
+from tunegate.models.model import Model, Response, answers_the_same, check_weights, servers_of
 from tunegate.models.timing import Measured
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
@@ -133,7 +133,8 @@ class GateRunner:
             if answers_the_same(model):
                 responses = dict(zip(names, ask(suite, model, wanted), strict=True))
             else:
-                self.append(Asking(**place.named, questions=tuple(names)), durable=False)
+                servers = tuple(servers_of(model))
+                self.append(Asking(**place.named, questions=tuple(names), servers=servers), durable=False)
                 answers.begin(names)
                 responses = self._hear(place, suite, terms, model, wanted, answers)
             self._take_in(place, terms, responses, answers)

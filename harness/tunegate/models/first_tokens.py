@@ -21,8 +21,9 @@ KEPT = 256
 BATCH = 8
 LEAST = 1e-4
 """The smallest probability that a server's tokens can leave: what they add up to is rounded."""
-TELLING = 0.1
-"""A lower limit of a gap that is not larger than this could be that of the same weights, and of any others."""
+SAME_GAP = 0.1
+"""Natural log: the largest median gap of the same weights, whatever computes them, at 8 bits or more. A lower limit of
+a gap that is not larger could be that of the same weights, and of any others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +83,5 @@ def gap(ours: FirstToken, theirs: FirstToken) -> float | None:
     if there is None:
         left = 1.0 - sum(map(math.exp, theirs.log_probabilities.values()))
         at_least = value - min(*theirs.log_probabilities.values(), math.log(max(left, LEAST)))
-        return at_least if at_least > TELLING else None
+        return at_least if at_least > SAME_GAP else None
     return abs(value - there)

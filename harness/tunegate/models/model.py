@@ -58,7 +58,7 @@ class Response:
 
     `fault` is the kind of error. It is None if there is an answer, or if a model does not report the kind. `tries` is
     how often the model was asked until this response. `imported` are the scores of the tool that asked, if the answer
-    comes from its file: only the check `imported` reads them.
+    comes from its file: only the check `imported` reads them. `by` is the server that answered, if there are several.
     """
 
     text: str
@@ -69,6 +69,7 @@ class Response:
     fault: Fault | None = None
     tries: int = 1
     imported: tuple[ImportedScore, ...] = ()
+    by: str = ""
 
     @property
     def came(self) -> bool:
@@ -149,6 +150,11 @@ def answers_the_same(model: Model) -> bool:
 def request_of(model: Model) -> Mapping[str, Any]:
     """The additional request fields of a model on a server; empty for any other model."""
     return getattr(model, "request", {})
+
+
+def servers_of(model: Model) -> Sequence[Mapping[str, Any]]:
+    """What each of several servers says about itself; empty for any other model."""
+    return getattr(model, "servers", ())
 
 
 def import_of(model: Model) -> Mapping[str, str] | None:

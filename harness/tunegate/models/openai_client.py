@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+Say = Callable[[int, Answer], None]
+"""Takes the index of a question and its answer."""
 
 FIXED_FIELDS = ("model", "messages", "stream", "n")
 """Request fields that users cannot set: they define the model, the prompt and the form of the reply."""
@@ -167,33 +169,46 @@ def ask_all(
 ) -> Iterator[tuple[int, Answer]]:
     """Ask all questions, `concurrency` at a time; each answer is yielded, with the question's index, when it arrives.
 
-    The requests run in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks already run an
-    event loop. After the iterator is closed, no further request is sent. Errors of `ask` are raised here.
+    Errors of `ask` are raised here. What else holds: `heard`.
     """
-    answers: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
-    closed = Event()
 
-    async def ask_in_turn() -> None:
+    async def ask_in_turn(say: Say[Answer], closed: Event) -> None:
         slots = asyncio.Semaphore(server.concurrency)
 
         async def one(client: AsyncOpenAI, index: int, question: Question) -> None:
             async with slots:
                 if not closed.is_set():
-                    answers.put((index, await ask(client, question)))
+                    say(index, await ask(client, question))
 
         async with open_client(server) as client:
             await asyncio.gather(*(one(client, index, question) for index, question in enumerate(questions)))
 
-    def work() -> None:
+    return heard(len(questions), ask_in_turn)
+
+
+def heard(n: int, work: Callable[[Say[Answer], Event], Awaitable[None]]) -> Iterator[tuple[int, Answer]]:
+    """The `n` answers that the coroutine `work` says, each with its question's index, when it is said.
+
+    It runs in a thread that ends with the process: Ctrl-C does not wait for it, and notebooks already run an event
+    loop. After the iterator is closed, the event that `work` gets is set, and it must send no further request. Errors
+    of `work` are raised here.
+    """
+    answers: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
+    closed = Event()
+
+    async def whole() -> None:
+        await work(lambda index, answer: answers.put((index, answer)), closed)
+
+    def in_thread() -> None:
         try:
-            asyncio.run(ask_in_turn())
+            asyncio.run(whole())
         except BaseException as error:
             answers.put(error)
 
-    thread = Thread(target=work, name="server", daemon=True)
+    thread = Thread(target=in_thread, name="server", daemon=True)
     thread.start()
     try:
-        for _ in questions:
+        for _ in range(n):
             answer = answers.get()
             if isinstance(answer, BaseException):
                 raise answer

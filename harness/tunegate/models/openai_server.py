@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tunegate.addresses import check_address, check_key, check_unencrypted, without_secrets
+from tunegate.addresses import addresses_in, check_address, check_key, check_unencrypted, without_secrets
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
@@ -56,6 +56,8 @@ class OpenAIModel:
     @classmethod
     def from_url(cls, url: str, **how: Any) -> OpenAIModel:
         """The model at `http://host:port/v1#model-name`; `how` sets further fields."""
+        if len(addresses_in(url)) > 1:
+            raise ConfigError(f"model {without_secrets(url)}: several servers, where one is needed; name one of them")
         base_url, _, model = url.partition("#")
         if not model:
             place = without_secrets(base_url)
@@ -84,14 +86,23 @@ class OpenAIModel:
 
         Raises ConfigError if the server denies access, instead of leaving every case without an answer.
         """
+        self.check_settings(settings)
+
+        async def ask(client: AsyncOpenAI, case: Case) -> Response:
+            response, _ = await self.attempt(client, case, settings)
+            return replace(response, tries=max(1, response.tries))
+
+        return ask_all(self.server, cases, ask)
+
+    def check_settings(self, settings: GenerationSettings) -> None:
+        """Raise ConfigError for settings that no server takes, before the first question."""
         if settings.form == "raw":
             raise ConfigError(
                 f"model {self.name}: `form: raw` is only for local models, since a server's chat API takes chats; "
                 "leave "
                 "it out"
             )
-        sampling_fields(settings, self.base_url, self.name)  # raises before the first question
-        return ask_all(self.server, cases, lambda client, case: self._counted(client, case, settings))
+        sampling_fields(settings, self.base_url, self.name)
 
     def timed(self, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
         """Time a request for each case, in order; each tries once, since a retry would hide a time-out.
@@ -124,12 +135,23 @@ class OpenAIModel:
     def _requests(self) -> ChatRequests:
         return ChatRequests(self.request)
 
-    async def _counted(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
-        """The answer to a case, with the number of tries."""
+    async def attempt(
+        self, client: AsyncOpenAI, case: Case, settings: GenerationSettings
+    ) -> tuple[Response, Exception | None]:
+        """The answer to a case, with the number of tries (0: no connection), and the error if there was no reply."""
         tries: list[int] = []
         TRIES.set(tries)  # only for this task
-        response = await self._answer(client, case, settings)
-        return replace(response, tries=max(1, len(tries)))
+        try:
+            reply = read_completion(await self._requests.send(client, self._request(case, settings)))
+        except Exception as error:  # whatever the error, this case has no answer
+            response = await self._without_reply(client, error, settings)
+            return replace(response, tries=len(tries)), error
+        if reply.fault is not None:
+            error = f"{self.name}: the server's reply {reply.fault}"
+            response = Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
+        else:
+            response = Response(reply.text, reply.finish_reason, reply.n_tokens)
+        return replace(response, tries=len(tries)), None
 
     async def _timed(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings, how: HowTimed) -> Timing:
         first = FirstToken(how.clock)
@@ -160,19 +182,12 @@ class OpenAIModel:
         request |= sampling_fields(settings, self.base_url, self.name)
         return {**request, "stop": list(settings.stop)} if settings.stop else request
 
-    async def _answer(self, client: AsyncOpenAI, case: Case, settings: GenerationSettings) -> Response:
-        try:
-            reply = read_completion(await self._requests.send(client, self._request(case, settings)))
-        except Exception as error:  # whatever the error, this case has no answer
-            fault = _fault(error)
-            check_not_refused(error, settings, self.name, self.server.describe(error))
-            if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
-                await self._access(client)  # raises if the server does not only reject this case
-            return Response("", error=f"{self.name}: {self.server.describe(error)}", fault=fault)
-        if reply.fault is not None:
-            error = f"{self.name}: the server's reply {reply.fault}"
-            return Response(reply.text, n_tokens=reply.n_tokens, error=error, fault=Fault.BAD_REPLY)
-        return Response(reply.text, reply.finish_reason, reply.n_tokens)
+    async def _without_reply(self, client: AsyncOpenAI, error: Exception, settings: GenerationSettings) -> Response:
+        fault = _fault(error)
+        check_not_refused(error, settings, self.name, self.server.describe(error))
+        if fault is Fault.REJECTED and getattr(error, "status_code", None) in CLOSED:
+            await self._access(client)  # raises if the server does not only reject this case
+        return Response("", error=f"{self.name}: {self.server.describe(error)}", fault=fault)
 
     async def _access(self, client: AsyncOpenAI) -> None:
         """Raise ConfigError if the server refuses even a fixed question that belongs to no case."""

@@ -24,8 +24,12 @@ LOADING = 503
 PAUSE_S = 0.5
 
 
+class NoReply(ConfigError):
+    """No server answers at an address."""
+
+
 def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI], Awaitable[None]]) -> None:
-    """Raise ConfigError if no server answers, or if it denies access.
+    """Raise NoReply if no server answers, ConfigError if it denies access.
 
     Waits for a server that is loading its model, twice as long as for a reply.
     """
@@ -34,7 +38,7 @@ def check_server(server: Server, name: str, check_access: Callable[[AsyncOpenAI]
         deadline = time.monotonic() + 2 * server.timeout_s
         while (status := await _status_of_models(client, server, name)) == LOADING:
             if time.monotonic() > deadline:
-                raise ConfigError(
+                raise NoReply(
                     f"model {name}: the server still replied {LOADING} (not ready) after {2 * server.timeout_s:g} "
                     "s; try "
                     "again when it has loaded its model, or raise --timeout"
@@ -55,12 +59,12 @@ async def _status_of_models(client: AsyncOpenAI, server: Server, name: str) -> i
     except APIStatusError as error:
         return error.status_code
     except APITimeoutError as error:
-        raise ConfigError(
+        raise NoReply(
             f"model {name}: no reply within {server.timeout_s:g} s; if the server is busy, raise --timeout"
         ) from error
     except APIConnectionError as error:
         if type(error.__cause__).__name__ == "ConnectError":
-            raise ConfigError(f"model {name}: no server answers at this address: {server.describe(error)}") from error
+            raise NoReply(f"model {name}: no server answers at this address: {server.describe(error)}") from error
         return None
     except Elsewhere as error:
         raise ConfigError(f"model {name}: {error}") from error
@@ -88,6 +92,8 @@ def _remedy(error: APIStatusError, server: Server, key_variable: str) -> str:
     reply = server.describe(error)
     if error.status_code == 404:
         return f"the server has no such model, or has no API at this address (most addresses end in /v1): {reply}"
+    if not key_variable:  # one of several servers
+        return f"the server needs a key; pair a variable with its host in `key_variables` of your settings: {reply}"
     if server.api_key == NO_KEY:
         return f"the server needs a key; set the environment variable {key_variable}: {reply}"
     return f"the server refuses the key in the environment variable {key_variable}: {reply}"

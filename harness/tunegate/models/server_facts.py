@@ -1,7 +1,8 @@
-"""What a server tells about the model that it serves: its name, context, number type, prompts and first tokens.
+"""What a server tells about itself and the model that it serves: version, name, context, prompts and first tokens.
 
-Servers of llama.cpp have `/props` and `/apply-template`, those of vLLM `/tokenize`; both list their models at
-`/v1/models`. A server that lacks one of these is not at fault: what it does not tell stays unknown.
+Servers of llama.cpp have `/props` and `/apply-template`, those of vLLM `/version` and `/tokenize`, those of SGLang
+`/get_server_info`, those of TGI `/info`; they list their models at `/v1/models`. A server that lacks one of these is
+not at fault: what it does not tell stays unknown.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tunegate.cases.case import Case
 from tunegate.models.first_tokens import FirstToken
+from tunegate.models.guarded import REFUSED
 from tunegate.models.model import GenerationSettings, as_messages
 from tunegate.models.openai_client import ChatRequests, ask_all
 from tunegate.models.openai_server import OpenAIModel
+from tunegate.reading.chats import Message
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -37,31 +40,61 @@ class ServerFacts:
     """What a server tells about itself; empty and None: not told.
 
     `context` is the largest number of tokens of prompt and answer; `number_type` is llama.cpp's name of the weights'
-    types, such as `all F32` or `Q4_1`.
+    types, such as `all F32` or `Q4_1`. `software` is the program and its version, such as `vLLM 0.11.0`.
+    `batch_invariant`: whether its answers do not depend on what else it is asked at the time (vLLM's
+    VLLM_BATCH_INVARIANT, SGLang's deterministic inference).
     """
 
     model_ids: tuple[str, ...] = ()
     context: int | None = None
     number_type: str = ""
+    software: str = ""
+    batch_invariant: bool | None = None
 
 
 def server_facts(model: OpenAIModel) -> ServerFacts:
     """Ask a server about itself; an address that it lacks leaves its facts unknown."""
 
     async def ask(client: AsyncOpenAI, _: None) -> ServerFacts:
-        listed = _rows(await _get(client, "/models"), "data")
-        props = _object(await _get(_at_root(client, model), "/props"))
-        own = [row for row in listed if model.model in (row.get("id"), *_texts(row.get("aliases")))] or listed
-        meta = _object(own[0].get("meta") if own else None)
-        slot = _object(props.get("default_generation_settings"))
-        said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
-        context = next((number for number in said if isinstance(number, int) and number > 0), None)
-        ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
-        number_type = props.get("model_ftype") or meta.get("ftype")
-        return ServerFacts(tuple(dict.fromkeys(ids)), context, number_type if isinstance(number_type, str) else "")
+        return await facts_from(client, model)
 
     ((_, facts),) = ask_all(model.server, [None], ask)
     return facts
+
+
+async def facts_from(client: AsyncOpenAI, model: OpenAIModel) -> ServerFacts:
+    """`server_facts` with a client that is open."""
+    root = _at_root(client, model)
+    listed = _rows(await _get(client, "/models"), "data")
+    props = _object(await _get(root, "/props"))
+    own = [row for row in listed if model.model in (row.get("id"), *_texts(row.get("aliases")))] or listed
+    meta = _object(own[0].get("meta") if own else None)
+    slot = _object(props.get("default_generation_settings"))
+    said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
+    context = next((number for number in said if isinstance(number, int) and number > 0), None)
+    ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
+    number_type = props.get("model_ftype") or meta.get("ftype")
+    typed = number_type if isinstance(number_type, str) else ""
+    return ServerFacts(tuple(dict.fromkeys(ids)), context, typed, *await _software(root, props))
+
+
+async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, bool | None]:
+    """The program that serves and its version; and whether it is batch-invariant."""
+    if props:
+        return _versioned("llama.cpp", props.get("build_info")), None
+    version = _object(await _get(root, "/version")).get("version")
+    told = _object(await _get(root, "/server_info")) or _object(await _get(root, "/get_server_info"))
+    if version is not None:  # `/server_info` only where vLLM is in its development mode
+        invariant = _object(told.get("vllm_env")).get("VLLM_BATCH_INVARIANT")
+        return _versioned("vLLM", version), None if invariant is None else invariant not in (False, 0, "0", "")
+    if told.get("version") is not None:
+        invariant = told.get("enable_deterministic_inference")
+        return _versioned("SGLang", told["version"]), invariant if isinstance(invariant, bool) else None
+    return _versioned("TGI", _object(await _get(root, "/info")).get("version")), None
+
+
+def _versioned(software: str, version: Any) -> str:
+    return f"{software} {version}" if isinstance(version, str) and version else ""
 
 
 def first_tokens(
@@ -72,23 +105,54 @@ def first_tokens(
 
     async def ask(client: AsyncOpenAI, case: Case) -> FirstToken:
         messages = list(as_messages(settings.asks(case.prompt)))
-        reply = await _reply(client, requests, {"model": model.model, "messages": messages})
-        prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
-        return FirstToken(_log_probabilities(reply), _count(reply), prompt)
+        return (await short_answer(client, model, requests, messages, text_of)).first
 
     found = dict(ask_all(model.server, cases, ask))
     return [found[index] for index in range(len(cases))]
 
 
-async def _reply(client: AsyncOpenAI, requests: ChatRequests, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The reply to a request for one token; without log-probabilities where the server refuses them."""
-    short = {**request, "max_tokens": 1, "temperature": 0.0}
+@dataclass(frozen=True, slots=True)
+class ShortAnswer:
+    """What a server makes of a prompt: its first token, and the text of its greedy answer; None: it gave none, since it
+    `refused` the prompt or did not reply."""
+
+    first: FirstToken
+    text: str | None
+    refused: bool = False
+
+
+async def short_answer(
+    client: AsyncOpenAI,
+    model: OpenAIModel,
+    requests: ChatRequests,
+    messages: Sequence[Message],
+    text_of: TextOf,
+    max_tokens: int = 1,
+) -> ShortAnswer:
+    """The greedy answer to a chat, of at most `max_tokens` tokens."""
+    reply, refused = await _reply(client, requests, {"model": model.model, "messages": list(messages)}, max_tokens)
+    prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
+    text = _object(_first(_rows(reply, "choices")).get("message")).get("content")
+    first = FirstToken(_log_probabilities(reply), _count(reply), prompt)
+    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused)
+
+
+async def _reply(
+    client: AsyncOpenAI, requests: ChatRequests, request: Mapping[str, Any], max_tokens: int
+) -> tuple[Mapping[str, Any], bool]:
+    """The greedy reply to a short request, without log-probabilities where the server refuses them; empty without a
+    reply, and then whether the server refused the request itself."""
+    from openai import APIConnectionError
+
+    short, refused = {**request, "max_tokens": max_tokens, "temperature": 0.0}, False
     for more in ({"logprobs": True, "top_logprobs": TOP}, dict[str, Any]()):
         try:
-            return _object(json.loads(await requests.send(client, {**short, **more})))
-        except Exception:  # the answers themselves are asked apart, and report every error
-            continue
-    return {}
+            return _object(json.loads(await requests.send(client, {**short, **more}))), False
+        except Exception as error:  # the answers themselves are asked apart, and report every error
+            refused = getattr(error, "status_code", None) in REFUSED
+            if isinstance(error, APIConnectionError):
+                break
+    return {}, refused
 
 
 def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunegate.cases.case import Case
 from tunegate.hashes import canonical_json, sha256_hex
-from tunegate.models.model import GenerationSettings, Model, notes_of, request_of, templates_of
+from tunegate.models.model import GenerationSettings, Model, notes_of, request_of, servers_of, templates_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class WrappedModel:
     @property
     def request(self) -> Mapping[str, Any]:
         return request_of(self.inner)
+
+    @property
+    def servers(self) -> Sequence[Mapping[str, Any]]:
+        return servers_of(self.inner)
 
     @property
     def sha256_now(self) -> Callable[[], str] | None:

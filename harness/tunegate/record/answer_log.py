@@ -140,11 +140,12 @@ def _response_to_json(response: Response) -> dict[str, Any]:
     rare: dict[str, Any] = {"n_tokens": response.n_tokens, "choice_scores": scores}
     rare |= {"error": response.error, "fault": response.fault}
     rare["tries"] = None if response.tries == 1 else response.tries
+    rare["by"] = response.by
     rare["imported"] = [[score.name, score.value, score.passed] for score in response.imported]
     return {
         "response": response.text,
         "finish_reason": response.finish_reason,
-        **{name: value for name, value in rare.items() if value not in (None, [])},
+        **{name: value for name, value in rare.items() if value not in (None, [], "")},
     }
 
 
@@ -161,6 +162,7 @@ class _Row:
     fault: Fault | None = None
     tries: int = 1
     imported: tuple[tuple[str, float, bool | None], ...] = ()
+    by: str = ""
 
     def to_response(self) -> Response:
         """The recorded response."""
@@ -169,7 +171,8 @@ class _Row:
         scores = tuple(ChoiceScore(float(score), n_bytes) for score, n_bytes in self.choice_scores)
         imported = tuple(ImportedScore(*one) for one in self.imported)
         return Response(
-            self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries, imported
+            *(self.response, self.finish_reason, self.n_tokens, scores, self.error, self.fault, self.tries, imported),
+            by=self.by,
         )
 
 

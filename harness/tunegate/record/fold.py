@@ -193,7 +193,7 @@ class Fold:
 
     @_take.register
     def _(self, event: gate_events.Asking, line: Mapping[str, Any]) -> None:
-        self._gate(event).ask(event.questions)
+        self._gate(event).ask(event.questions, event.servers)
 
     @_take.register
     def _(self, event: gate_events.Answered, line: Mapping[str, Any]) -> None:

@@ -219,6 +219,7 @@ class GateFold(_Part[GateRecord]):
         self.started = started
         self.looks: tuple[Look, ...] = ()
         self.judged = JudgedLog()
+        self.servers: tuple[Json, ...] = ()
         self.answers = AnswerLog()
         self.answers_apart = False
         self.timed: tuple[Measured, ...] = ()
@@ -265,9 +266,10 @@ class GateFold(_Part[GateRecord]):
         self.timed += (measured,)
         self.decided = False
 
-    def ask(self, questions: Sequence[str]) -> None:
+    def ask(self, questions: Sequence[str], servers: tuple[Json, ...]) -> None:
         """Note that the model is asked; this counts as one try, whatever comes of it."""
         refuse(self.settled, "a case is asked after the verdict")
+        self.servers = servers or self.servers
         self.answers.begin(questions)
         self.decided, self.answers_apart = False, True
 
@@ -330,6 +332,7 @@ class GateFold(_Part[GateRecord]):
             answers=self.answers.frozen(),
             answers_apart=self.answers_apart,
             timed=self.timed,
+            servers=self.servers,
             decided_at=self.ended_at if self.decided else "",
         )
         return registered if end is None else _ended(registered, end, self.decided)

@@ -72,10 +72,11 @@ class LimitsMeasured(OfGate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking(OfGate):
-    """The model is being asked; for a server this is recorded first, since it may answer differently the next time."""
+    """A model is asked that may answer differently the next time; `servers`: what each of several says about itself."""
 
     KIND: ClassVar[str] = "asking"
     questions: tuple[str, ...]
+    servers: tuple[Json, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ A verdict can be recomputed from it alone, years later, without a model. `read_r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -89,6 +90,14 @@ class GateRecord:
     """Whether answers were recorded before they were judged; in older records, outcomes hold them."""
     timed: tuple[Measured, ...] = ()
     """What its limits were compared with; the last counts, and the earlier ones were INVALID."""
+    servers: tuple[Json, ...] = ()
+    """What each of several servers said about itself, most recently."""
+
+    @property
+    def answered_by(self) -> dict[str, int]:
+        """How many questions each of several servers answered, by its name; empty for any other model."""
+        given = Counter(response.by for response in self.answers.responses.values() if response.came)
+        return {one["server"]: given[one["server"]] for one in self.servers}
 
     @property
     def asked_or_judged_again(self) -> str:

@@ -19,14 +19,13 @@ from statistics import median
 from typing import Literal
 
 from tunegate.checks.outcome import Verdict
+from tunegate.models.first_tokens import SAME_GAP
 from tunegate.models.model import FinishReason
 from tunegate.models.server_facts import ServerFacts
 from tunegate.stats.agreement import Share
 from tunegate.stats.holm import SHOWN_P_VALUE
 from tunegate.verdicts.comparison import Comparison
 
-SAME_GAP = 0.1
-"""Natural log: the largest median gap of the same weights, whatever computes them, at 8 bits or more."""
 OTHER_GAP = 0.5
 """The largest median gap that fewer bits explain; beyond it, other weights answer."""
 FEW_BITS = re.compile(r"(I?Q|TQ)[1-7]|MXFP4")

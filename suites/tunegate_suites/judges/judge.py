@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from tunegate.addresses import without_secrets
+from tunegate.addresses import addresses_in, without_secrets
 from tunegate.checks.check import Need, Sample
 from tunegate.checks.judge_admission import DEFAULT_ADMIT
 from tunegate.checks.outcome import Finding, Verdict
@@ -315,11 +315,11 @@ class Judge(NumericCheck):
     def is_the_model(self, name: str, sha256: str | None) -> bool:
         """Whether a model under test is this judge: the same weights, or the same name on the same server.
 
-        The name of a model on a server is written `http://host/v1#model`.
+        The name of a model on a server is written `http://host/v1#model`; of several servers, one is enough.
         """
         if self.server is not None:
-            place = without_secrets(self.server.base_url)
-            return name.replace("/#", "#") == f"{place.rstrip('/')}#{self.server.model}"
+            own = {f"{without_secrets(one).rstrip('/')}#{self.server.model}" for one in self.server.addresses}
+            return not own.isdisjoint(one.replace("/#", "#") for one in addresses_in(name))
         return sha256 is not None and sha256 == self._sha256
 
     # --- judging ---

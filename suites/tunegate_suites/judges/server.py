@@ -16,7 +16,10 @@ from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
 from tunegate.models.guarded import BadReply, incomplete_reply
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
+from tunegate.models.server_pool import ServerPool, lost_by
+from tunegate.models.shared_queue import Attempt
 from tunegate.reading.chats import Message
+from tunegate.trust.allowed import user_trust
 from tunegate.trust.wants import Contact, Wants, host_of
 from tunegate_suites.base import Options
 from tunegate_suites.json_check import parse
@@ -29,11 +32,14 @@ MAX_RAW_CHARS = 10_000
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
 
 
+Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+
+
 class ServerOptions(Options):
     """The address of the judge and the settings for asking it."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
-    """for example http://127.0.0.1:8080/v1"""
+    base_url: Address | Annotated[list[Address], Field(min_length=2)]
+    """for example http://127.0.0.1:8080/v1; a list of servers that serve the same model is asked as one"""
     model: Annotated[str, Field(min_length=1)]
     """the model's name on the server"""
     # Time limits and retries change no verdict, so they are not part of the fingerprint.
@@ -66,9 +72,14 @@ class ServerOptions(Options):
         return self
 
     @field_serializer("base_url")
-    def _without_secrets(self, base_url: str) -> str:
+    def _without_secrets(self, base_url: str | list[str]) -> str | list[str]:
         """The address without user name, password and query, which change no verdict and are secrets."""
-        return without_secrets(base_url)
+        return without_secrets(base_url) if isinstance(base_url, str) else [without_secrets(one) for one in base_url]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The address of each server."""
+        return (self.base_url,) if isinstance(self.base_url, str) else tuple(self.base_url)
 
 
 WHAT_TO_DO = "start its server, or correct `server.base_url`, and give the same command again"
@@ -81,9 +92,11 @@ def contact_of(options: ServerOptions, check: str) -> Wants:
     Raises ConfigError if the address is not valid.
     """
     where = f"{check}.server.base_url"
-    check_address(options.base_url, where)
+    for address in options.addresses:
+        check_address(address, where)
     key_at = f"{check}.server.api_key_env"
-    return Wants(contacts=(Contact(host_of(options.base_url), where, options.api_key_env, key_at),))
+    hosts = map(host_of, options.addresses)
+    return Wants(contacts=tuple(Contact(host, where, options.api_key_env, key_at) for host in hosts))
 
 
 def api_key(options: ServerOptions, check: str) -> str:
@@ -93,8 +106,9 @@ def api_key(options: ServerOptions, check: str) -> str:
     this machine over plain http.
     """
     where = f"{check}.server.base_url"
-    check_address(options.base_url, where)
-    check_unencrypted(options.base_url, where, f"the key in {options.api_key_env}" if options.api_key_env else "")
+    for address in options.addresses:
+        check_address(address, where)
+        check_unencrypted(address, where, f"the key in {options.api_key_env}" if options.api_key_env else "")
     if options.api_key_env is None:
         return NO_KEY
     key = os.environ.get(options.api_key_env, "").strip()
@@ -105,9 +119,11 @@ def api_key(options: ServerOptions, check: str) -> str:
 
 
 def server_of(options: ServerOptions, check: str) -> Server:
-    """The server of the options, with its key; raises ConfigError if there is no key."""
+    """The server of the options, with its key; raises ConfigError without a key, and for several servers."""
     key = api_key(options, check)
-    return Server(options.base_url, options.timeout_s, options.max_retries, options.concurrency, key)
+    if len(options.addresses) > 1:
+        raise ConfigError(f"{check}.server.base_url: several servers are only for a judge; name one")
+    return Server(options.addresses[0], options.timeout_s, options.max_retries, options.concurrency, key)
 
 
 @dataclass(frozen=True)
@@ -118,14 +134,45 @@ class ServerJudge:
     menu: tuple[str, ...]
 
     def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
-        opinions = dict(ask_all(server_of(self.options, "judge"), questions, self._ask_one))
+        opinions = self._asked_of_several(questions) if len(self.options.addresses) > 1 else self._asked(questions)
         return [opinions[index] for index in range(len(questions))]
+
+    def _asked(self, questions: Sequence[tuple[Message, ...]]) -> dict[int, Opinion]:
+        server = server_of(self.options, "judge")
+
+        async def ask(client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
+            opinion, _ = await self._ask_one(client, server, question)
+            return opinion
+
+        return dict(ask_all(server, questions, ask))
+
+    def _asked_of_several(self, questions: Sequence[tuple[Message, ...]]) -> dict[int, Opinion]:
+        pool = self._pool
+
+        async def ask(client: AsyncOpenAI, place: int, question: tuple[Message, ...]) -> Attempt[Opinion]:
+            opinion, error = await self._ask_one(client, pool.models[place].server, question)
+            return Attempt(opinion, 1, *lost_by(error))
+
+        def nobody() -> Opinion:
+            return Opinion(None, f"the judge could not be asked: no server answers; {WHAT_TO_DO}")
+
+        return {index: said.answer for index, said in pool.ask_each(questions, ask, nobody)}
+
+    @cached_property
+    def _pool(self) -> ServerPool:
+        options = self.options
+        asking: dict[str, Any] = {name: getattr(options, name) for name in ("timeout_s", "max_retries", "concurrency")}
+        asking |= {"request": options.request, "key_variable": options.api_key_env or ""}
+        return ServerPool.open([f"{one}#{options.model}" for one in options.addresses], user_trust(), asking)
 
     @cached_property
     def _requests(self) -> ChatRequests:
         return ChatRequests(self.options.request)
 
-    async def _ask_one(self, client: AsyncOpenAI, question: tuple[Message, ...]) -> Opinion:
+    async def _ask_one(
+        self, client: AsyncOpenAI, server: Server, question: tuple[Message, ...]
+    ) -> tuple[Opinion, Exception | None]:
+        """The opinion, and the error if there was no reply."""
         from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
         request: dict[str, Any] = {
@@ -138,17 +185,15 @@ class ServerJudge:
         try:
             body = await self._requests.send(client, request)
         except APIStatusError as error:
-            return Opinion(
-                None, f"the judge answered with status {error.status_code}", error.response.text[:MAX_RAW_CHARS]
-            )
+            said = f"the judge answered with status {error.status_code}"
+            return Opinion(None, said, error.response.text[:MAX_RAW_CHARS]), error
         except (OpenAIError, BadReply) as error:
             if incomplete := incomplete_reply(error):
-                return Opinion(None, "the judge's reply is incomplete", str(incomplete)[:MAX_RAW_CHARS])
+                return Opinion(None, "the judge's reply is incomplete", str(incomplete)[:MAX_RAW_CHARS]), error
             closed = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
             to_do = f"; {WHAT_TO_DO}" if closed else ""
-            said = server_of(self.options, "judge").describe(error)
-            return Opinion(None, f"the judge could not be asked: {said}{to_do}")
-        return read_reply(body, self.menu)
+            return Opinion(None, f"the judge could not be asked: {server.describe(error)}{to_do}"), error
+        return read_reply(body, self.menu), None
 
 
 def read_reply(body: str, menu: Sequence[str]) -> Opinion:
