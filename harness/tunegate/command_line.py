@@ -340,7 +340,10 @@ def _asking(parser: argparse.ArgumentParser) -> None:
         help="server model: longest wait in seconds (default: 60)",
     )
     parser.add_argument(
-        "--concurrency", type=int, metavar="N", help="server model: most requests at once, to each server (default: 8)"
+        "--concurrency",
+        type=COUNT,
+        metavar="N",
+        help="server model: most requests at once, to each server (default: 8)",
     )
     parser.add_argument(
         "--request",

@@ -25,10 +25,8 @@ def asking(options: Namespace) -> dict[str, Any]:
     if options.timeout is not None:
         how["timeout_s"] = options.timeout
     if options.concurrency is not None:
-        if not 1 <= options.concurrency <= MOST_AT_ONCE:
-            raise ConfigError(
-                f"--concurrency: expected a number of requests from 1 to {MOST_AT_ONCE}, got {options.concurrency}"
-            )
+        if options.concurrency > MOST_AT_ONCE:
+            raise ConfigError(f"--concurrency: expected at most {MOST_AT_ONCE}, got {options.concurrency}")
         how["concurrency"] = options.concurrency
     if options.request:
         how["request"] = fields_of(options.request)
