@@ -138,7 +138,7 @@ def test_several_groups_are_named_in_the_plural() -> None:
     assert one.strips[0].unit == "group of words"
     page = render([one])
     assert "without its 2 highest groups of words, the log-probability" in page
-    assert "It is based most on the groups of words" in page
+    assert "The answer depends most on the groups of words" in page
     assert "wordss" not in page
 
 
