@@ -137,8 +137,8 @@ def test_several_groups_are_named_in_the_plural() -> None:
     one = made_explanation(prompt=" ".join(f"word{n}" for n in range(60)) + ".")
     assert one.strips[0].unit == "group of words"
     page = render([one])
-    assert "without its 2 highest groups of words the log-probability" in page
-    assert "It is based most on the groups of words" in page
+    assert "without its 2 highest groups of words, the log-probability" in page
+    assert "The answer depends most on the groups of words" in page
     assert "wordss" not in page
 
 
