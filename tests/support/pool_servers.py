@@ -63,6 +63,8 @@ class PoolServer:
             def setup(self) -> None:
                 super().setup()
                 ours._sockets.add(self.connection)
+                if self.server is not ours._httpd:  # it was killed meanwhile
+                    self.connection.shutdown(socket.SHUT_RDWR)
 
             def do_GET(self) -> None:
                 self._send(*ours._get(self.path))

@@ -121,9 +121,10 @@ def api_key(options: ServerOptions, check: str) -> str:
 def server_of(options: ServerOptions, check: str) -> Server:
     """The server of the options, with its key; raises ConfigError without a key, and for several servers."""
     key = api_key(options, check)
-    if len(options.addresses) > 1:
+    address, *more = options.addresses
+    if more:
         raise ConfigError(f"{check}.server.base_url: several servers are only for a judge; name one")
-    return Server(options.addresses[0], options.timeout_s, options.max_retries, options.concurrency, key)
+    return Server(address, options.timeout_s, options.max_retries, options.concurrency, key)
 
 
 @dataclass(frozen=True)
