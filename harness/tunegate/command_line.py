@@ -18,6 +18,7 @@ from tunegate.command_actions import (
     add_serving,
     add_suite_actions,
     allow_waived,
+    executor,
     picks,
     trust,
 )
@@ -217,6 +218,7 @@ def build_parser() -> Parser:
     leakage.add_argument("--embed", type=float, metavar="COSINE", help="also compare by meaning, for example from 0.95")
 
     trust(check, plan, run, gate, judge, leakage)
+    executor(run, gate)
 
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     add_suite_actions(suite)

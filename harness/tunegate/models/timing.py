@@ -73,6 +73,11 @@ def innermost(model: Model) -> Model:
     return model
 
 
+def executor_facts(model: Model) -> Mapping[str, Any] | None:
+    """Who answered, if the model is on several workers: the optional property `executor` of a model."""
+    return getattr(innermost(model), "executor", None)
+
+
 def time_requests(model: Model, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
     """Time a request for each case, in order, each answered alone unless `how.concurrency` says otherwise.
 

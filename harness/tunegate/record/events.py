@@ -362,6 +362,7 @@ class GateDecided(OfGate):
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
     diversity: tuple[DiversityFigure, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
+    executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""
@@ -388,8 +389,7 @@ _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 
 def event_from_json(data: Json, where: str) -> Event:
     """The event of a line; raises Tampered with place, kind and field when a value has the wrong type."""
-    kind = _BY_NAME.get(data["event"])
-    if kind is None:
+    if (kind := _BY_NAME.get(data["event"])) is None:
         return Unknown()
     try:
         for one in fields(kind):
