@@ -328,6 +328,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     _ledger(bake)
     trust(bake)
+    executor(bake)
     bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
 
     compare = command("compare", "compare two models' answers to the same cases")

@@ -110,6 +110,13 @@ def test_an_error_of_the_model_is_that_of_one_process(project: Path) -> None:
     assert said[0] == said[1]
 
 
+def test_a_bake_off_passes_it_on_to_its_gates(project: Path) -> None:
+    one, other = write_stub(project / "one"), write_stub(project / "other")
+    main(["bake-off", one, other, "--suite", "suite.yaml", "--run", "baked", "--executor", "processes:2"])
+    executors = [read_run(folder).gates["suite"].executor for folder in Path("baked").iterdir() if folder.is_dir()]
+    assert [facts and facts["kind"] for facts in executors] == ["processes"] * 2
+
+
 def test_other_weights_in_one_process_are_tampered(project: Path, capsys: Capture) -> None:
     assert gate(write_stub(project / "stub", sha256=["one", "two"]), "--executor", "processes:2") == 5
     assert "a verdict is about one set of bytes" in capsys.readouterr().err

@@ -47,6 +47,8 @@ from tunegate.commands.subject import open_subject, tell
 from tunegate.data.token_lengths import Estimate, local_tokens
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError, TunegateError
+from tunegate.executors.executor import Executor, Opening
+from tunegate.executors.executor_spec import executor_of
 from tunegate.gates.book import NoLedger
 from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
@@ -169,7 +171,7 @@ def leakage(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Run a pipeline, or resume it."""
-    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
+    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger, options.executor)
     folder = record.folder
     report = write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
@@ -179,25 +181,27 @@ def run(options: Namespace) -> int:
     return exit_code(record.verdict or Verdict.INVALID, record.waivers(), allowed=options.allow_waived)
 
 
-def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
-    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
+def carry_out(path: Path, folder: Path | None, ledger: str | None = None, executor: str | None = None) -> RunRecord:
+    """Run a pipeline file, by default in `runs/NAME` beside it; `ledger` and `executor` replace those of the file."""
     check_file_allowed(path)
     pipeline = load_pipeline(path, check_builder(), stage_validator())
     tell("run", _check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
         tools = replace(
-            _tools(bar),
+            _tools(bar, executor_of(executor, pipeline.executor)),
             pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
             ledger=ledger_of(ledger or pipeline.ledger, path.parent),
         )
         return PipelineRun(pipeline, log, tools).execute()
 
 
-def _tools(bar: console.Bar) -> Tools:
+def _tools(bar: console.Bar, executor: Executor) -> Tools:
+    from tunegate.executors.local import Local
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
     return Tools(
-        open_model=open_model,
+        open_model=lambda spec: executor.open(Opening(spec)),
+        open_here=None if isinstance(executor, Local) else open_model,
         model_folder=model_folder,
         model_sha256=model_sha256,
         train=SubprocessTrainer(),

@@ -58,11 +58,11 @@ class Dispatcher:
         return [worker for worker, tally in self._workers.items() if not tally.lost]
 
     def begin(self, blocks: Iterable[Block]) -> None:
-        """These blocks are next, in order, and no others: what else waits is dropped, and so are answers to it."""
+        """These blocks are next, in order, and no others: what else waits is dropped. Answers that came stay, since
+        another draw may ask the same."""
         wanted = {block.id: block for block in blocks}
         with self._changed:
             self._wanted = set(wanted)
-            self._replies = {name: reply for name, reply in self._replies.items() if name in wanted}
             begun = self._with_worker | self._replies.keys()
             self._waiting = deque(block for name, block in wanted.items() if name not in begun)
             self._changed.notify_all()
@@ -75,7 +75,7 @@ class Dispatcher:
         with self._changed:
             if block.id not in self._wanted:
                 self._wanted.add(block.id)
-                if block.id not in self._with_worker:
+                if block.id not in self._with_worker | self._replies.keys():
                     self._waiting.appendleft(block)
                     self._changed.notify_all()
             while block.id not in self._replies:
@@ -129,8 +129,7 @@ class Dispatcher:
             with self._changed:
                 tally.blocks, tally.peak_bytes = tally.blocks + 1, reply.peak_bytes
                 self._with_worker.remove(block.id)
-                if block.id in self._wanted:
-                    self._replies[block.id] = reply
+                self._replies[block.id] = reply
                 self._changed.notify_all()
 
     def _lose(self, worker: Worker, cause: Exception, block: Block | None = None) -> None:
