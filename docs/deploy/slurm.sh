@@ -15,7 +15,7 @@ address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | awk '{pri
 
 # Ray runs beside the job steps that start it, until the job ends; --block keeps each step alive.
 srun --nodes=1 --ntasks=1 --overlap -w "$head" \
-    ray start --head --node-ip-address="${address%:*}" --port="$port" --num-cpus=8 --num-gpus=1 --block &
+    ray start --head --disable-usage-stats --node-ip-address="${address%:*}" --port="$port" --num-cpus=8 --num-gpus=1 --block &
 sleep 15
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     srun --nodes="$((SLURM_JOB_NUM_NODES - 1))" --ntasks="$((SLURM_JOB_NUM_NODES - 1))" --overlap --exclude="$head" \

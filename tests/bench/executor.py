@@ -35,8 +35,8 @@ from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings
 
 STUB_CASES, STUB_BLOCK_S, ROUNDS = 160, 0.25, 2
-BATCH = 8
-"""Cases of a batch of the real model: 13 blocks, so that two copies end at about the same time."""
+CASES, BATCH = 100, 8
+"""Those of the real model: 13 blocks, so that two copies end at about the same time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, stub_installed(Path(place)):
         stub = Opening(write_stub(Path(place) / "stub", delay_s=STUB_BLOCK_S))
         real = Opening(MODEL, batch_size=BATCH)
-        work = {"stub": (stub, [Case(f"c{n}", f"{n}?") for n in range(STUB_CASES)]), "model": (real, genes_cases(100))}
+        work = {"stub": (stub, [Case(f"c{n}", f"{n}?") for n in range(STUB_CASES)]), "model": (real, genes_cases(CASES))}
         for name, (opening, cases) in work.items():
             tell(f"{name}, processes", *(measured(Processes(count), opening, cases) for count in (1, 2)))
         if find_spec("ray") is None:

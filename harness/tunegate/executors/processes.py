@@ -37,7 +37,14 @@ class Processes:
         return open_on(self, opening)
 
     def start(self) -> Sequence[Worker]:
-        return [ProcessWorker(number, self.count, self.timeout_s) for number in range(self.count)]
+        started: list[Worker] = []
+        try:
+            started.extend(ProcessWorker(number, self.count, self.timeout_s) for number in range(self.count))
+        except CannotJudge:
+            for worker in started:
+                worker.close()
+            raise
+        return started
 
 
 class ProcessWorker:

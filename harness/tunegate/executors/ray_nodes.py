@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, message_of
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
@@ -24,8 +24,6 @@ from tunegate.optional import optional_import
 PATIENCE_S = 30.0
 """How long the cluster has to give the first copy of the model its GPUs and cores."""
 CONNECT_S = 10.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +49,12 @@ class RayNodes:
         ray = connected(self.address)
         shares = self._shares(ray)
         actors = [RayWorker(ray, share, number, self.timeout_s) for number, share in enumerate(shares)]
-        ready = _ready(ray, actors, self.patience_s)
+        ready, faults = _ready(ray, actors, self.patience_s)
         for actor in actors:
             if actor not in ready:
                 actor.close()
+        if not ready and faults:
+            raise CannotJudge(f"executor ray: no worker could start: {'; '.join(faults)}")
         if not ready:
             raise CannotJudge(
                 f"executor ray: no node gave {_words(shares[0])} within {self.patience_s:g} s: others use them"
@@ -202,22 +202,23 @@ def _check_reachable(address: str) -> None:
         raise CannotJudge(f"executor ray: nothing answers at {address}: {error}") from error
 
 
-def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> list[RayWorker]:
-    """The actors that started in time. Once one has started, the others have a third of the time that was left."""
+def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> tuple[list[RayWorker], list[str]]:
+    """The actors that started in time, and why others could not start. Once one has started, the rest have a third of
+    the time."""
     by_ref = {actor.ready: actor for actor in actors}
     done, waiting = ray.wait(list(by_ref), num_returns=1, timeout=patience_s)
-    if waiting:
+    if waiting and done:
         more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=patience_s / 3)
         done = [*done, *more]
-    return [by_ref[ref] for ref in done if _started(lambda one=ref: ray.get(one, timeout=1.0))]
-
-
-def _started(get: Callable[[], T]) -> bool:
-    try:
-        get()
-    except Exception:  # the actor died while it started, or its node has other software
-        return False
-    return True
+    ready: list[RayWorker] = []
+    faults: list[str] = []
+    for actor in (by_ref[ref] for ref in done):
+        try:
+            ray.get(actor.ready, timeout=1.0)
+            ready.append(actor)
+        except Exception as error:  # it died while it started, or its node has other software
+            faults.append(f"{actor.place}: {_cause(error)}")
+    return ready, faults
 
 
 def _words(share: Share) -> str:
@@ -234,4 +235,4 @@ def _of_node(node: Mapping[str, Any]) -> str:
 def _cause(error: Exception) -> str:
     """The first line of Ray's long explanations, with its kind."""
     lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0]:.120}" if lines else type(error).__name__
