@@ -53,7 +53,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, stub_installed(Path(place)):
         stub = Opening(write_stub(Path(place) / "stub", delay_s=STUB_BLOCK_S))
         real = Opening(MODEL, batch_size=BATCH)
-        work = {"stub": (stub, [Case(f"c{n}", f"{n}?") for n in range(STUB_CASES)]), "model": (real, genes_cases(CASES))}
+        work = {
+            "stub": (stub, [Case(f"c{n}", f"{n}?") for n in range(STUB_CASES)]),
+            "model": (real, genes_cases(CASES)),
+        }
         for name, (opening, cases) in work.items():
             tell(f"{name}, processes", *(measured(Processes(count), opening, cases) for count in (1, 2)))
         if find_spec("ray") is None:

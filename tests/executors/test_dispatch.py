@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -133,6 +134,22 @@ def test_what_is_no_longer_expected_is_not_begun() -> None:
     worker.gate.set()
     assert texts(model, block("other")) == ["other"]
     assert worker.log in (["other"], ["0", "other"])  # the first may have begun before it was dropped
+    model.close()
+
+
+def test_a_block_that_is_announced_again_is_not_begun_again() -> None:
+    worker = Thread("a", gate=threading.Event())
+    model = opened_on(worker, Thread("b", gate=worker.gate))
+    expect(model, [block("0"), block("1"), block("2")])
+    until = time.monotonic() + 10
+    while not worker.log and time.monotonic() < until:
+        time.sleep(0.01)
+    expect(model, [block("0"), block("1"), block("2")])  # one or two of them are with workers
+    assert worker.gate is not None
+    worker.gate.set()
+    assert [texts(model, block(one)) for one in "012"] == [["0"], ["1"], ["2"]]
+    expect(model, [])
+    assert sum(tally.blocks for tally in model.dispatcher.tallies) == 3
     model.close()
 
 
