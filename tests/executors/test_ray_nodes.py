@@ -21,6 +21,7 @@ from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge
+from tunegate.executors import ray_nodes
 from tunegate.executors.executor import Opening
 from tunegate.executors.ray_nodes import RayNodes, shares_of
 from tunegate.gates.draw import GatePlace, draw_fresh
@@ -69,6 +70,20 @@ def test_an_address_where_nothing_listens_is_one_line(project: Path, capsys: Cap
     said = capsys.readouterr().err
     assert "executor ray: nothing answers at 127.0.0.1:1" in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_cluster_that_is_gone_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Ray would try its address, which is still written down, for minutes."""
+    pytest.importorskip("ray")
+    for name, where in (("RAY_ADDRESS", "127.0.0.1:2"), ("", "127.0.0.1:3")):
+        if name:
+            monkeypatch.setenv(name, where)
+        else:
+            monkeypatch.delenv("RAY_ADDRESS")
+            (project / "current").write_text(where)
+            monkeypatch.setattr(ray_nodes, "CURRENT", project / "current")
+        assert main(["gate", write_stub(project / "stub"), "--suite", "suite.yaml", "--executor", "ray"]) == 3
+        assert f"executor ray: nothing answers at {where}" in capsys.readouterr().err
 
 
 # --- a cluster -----------------------------------------------------------------------------------------------------

@@ -6,14 +6,17 @@ does that.
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tunegate.exceptions import CannotJudge, ConfigError, TunegateError, message_of
+from tunegate.exceptions import CannotJudge, ConfigError, message_of
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
 from tunegate.executors.held_model import HeldModel, portable
 from tunegate.executors.model_on_workers import open_on
@@ -24,6 +27,8 @@ from tunegate.optional import optional_import
 PATIENCE_S = 30.0
 """How long the cluster has to give the first copy of the model its GPUs and cores."""
 CONNECT_S = 10.0
+CURRENT = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
+"""Where Ray writes the address of the cluster that was started on this machine last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +184,33 @@ def connected(address: str) -> Any:
     optional_import("ray.util.scheduling_strategies", "ray", "the executor ray")
     if ray.is_initialized():
         return ray
-    if address != "auto":
-        _check_reachable(address)
+    found = _known_here() if address == "auto" else address
+    if found != "auto" and "://" not in found:
+        _check_reachable(found)
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    except TunegateError:
-        raise
+        ray.init(address=found, log_to_driver=False, logging_level="ERROR", configure_logging=False)
     except Exception as error:
-        start = "; start one with `ray start --head`, or name its address" if address == "auto" else ""
-        raise CannotJudge(f"executor ray: no cluster at {address!r}: {_cause(error)}{start}") from error
+        if found == "auto" and isinstance(error, ConnectionError):
+            raise CannotJudge(
+                "executor ray: no Ray cluster runs on this machine: start one with `ray start --head`, or name its "
+                "address (ray:HOST:PORT)"
+            ) from error
+        raise CannotJudge(f"executor ray: no cluster at {found!r}: {_cause(error)}") from error
+    finally:
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would lose the exit code 143
     return ray
+
+
+def _known_here() -> str:
+    """The address that `auto` stands for, if it is written down; Ray would try a cluster that is gone for minutes."""
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named
+    try:
+        return (CURRENT.read_text(encoding="utf-8").strip()) or "auto"
+    except OSError:
+        return "auto"
 
 
 def _check_reachable(address: str) -> None:
