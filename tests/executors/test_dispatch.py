@@ -84,7 +84,7 @@ def texts(model: ModelOnWorkers, one: Block) -> list[str]:
 def test_each_block_is_answered_once_whoever_is_lost(data: st.DataObject) -> None:
     blocks = [block(f"{number}a", f"{number}b") for number in range(data.draw(st.integers(1, 8)))]
     losses = st.frozensets(st.integers(1, 4), max_size=1)
-    workers = [Thread(f"w{number}", data.draw(losses)) for number in range(data.draw(st.integers(1, 4)))]
+    workers = [Thread(f"w{number}", data.draw(losses)) for number in range(data.draw(st.integers(1, MAX_LOST - 1)))]
     workers.append(Thread("survivor"))
     model = opened_on(*workers)
     expect(model, blocks)

@@ -75,7 +75,7 @@ class Executor(Protocol):
     """Where models answer: `local`, `processes` or `ray`."""
 
     def open(self, opening: Opening) -> Model:
-        """Open a model; raises the errors of `open_model`, and CannotJudge if no worker can be had."""
+        """Open a model; raises the errors of `open_model`, and CannotJudge if there is no worker."""
         ...
 
 
