@@ -47,7 +47,7 @@ FLOORS = (
     ("stats", "reading", "text"),
     ("cases", "progress", "trust"),
     ("models",),
-    ("checks",),
+    ("checks", "executors"),
     ("verdicts", "data"),
     ("record", "suites"),
     ("ledger", "elsewhere"),
@@ -69,7 +69,7 @@ FLOORS = (
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "ragas", "numpy", "pandas", "scipy", "pyarrow", "evaluate",
     "sentence_transformers", "rouge_score", "spellchecker", "py3langid", "openai", "huggingface_hub", "accelerate",
-    "cryptography", "mlflow", "sqlalchemy", "alembic", "captum", "PIL", "matplotlib",
+    "cryptography", "mlflow", "sqlalchemy", "alembic", "captum", "PIL", "matplotlib", "ray",
 }  # fmt: skip
 LIGHT = {
     "tunegate.cli",

@@ -37,6 +37,14 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
         )
 
 
+def executor(*parsers: argparse.ArgumentParser) -> None:
+    """For the commands that ask models on disk."""
+    for parser in parsers:
+        parser.add_argument(
+            "--executor", metavar="WHERE", help="where models answer: local (default), processes:N, ray, ray:HOST:PORT"
+        )
+
+
 def actions_of(command: argparse.ArgumentParser) -> Callable[[str, str], argparse.ArgumentParser]:
     """What adds an action to a command: its name and its summary give a parser."""
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)

@@ -18,6 +18,7 @@ from tunegate.command_actions import (
     add_suite_actions,
     add_sweep,
     allow_waived,
+    executor,
     picks,
     trust,
 )
@@ -197,6 +198,7 @@ def build_parser() -> Parser:
     )
 
     trust(check, plan, run, gate, judge, leakage)
+    executor(run, gate)
 
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     add_suite_actions(suite)
@@ -306,6 +308,7 @@ def _choosing(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     _ledger(bake)
     trust(bake)
+    executor(bake)
     bake.add_argument("--report", metavar="FILE", help="also write a page with a chart of pass rate by model size")
 
     compare = command("compare", "compare two models' answers to the same cases")

@@ -55,7 +55,7 @@ def bake(
             absent[model] = str(error)
             say(f"{_shortly(absent[model])}; its row will show INVALID, the other models are gated")
     all_take = {"--suite": options.suite, "--seed": options.seed, "--draw": options.draw, "--ledger": options.ledger}
-    local = {"--dtype": options.dtype, "--batch-size": options.batch_size}
+    local = {"--dtype": options.dtype, "--batch-size": options.batch_size, "--executor": options.executor}
     servers = [model for model in options.models if is_server(model)]
     unread = [flag for flag, value in local.items() if value is not None]
     if unread and len(servers) == len(options.models):

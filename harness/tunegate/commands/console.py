@@ -101,12 +101,23 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **told, **places}
 
 
+def _on_workers(executor: Mapping[str, Any] | None) -> str:
+    """`, 2 processes`: where the model answered, if not in this process, and which of these places were lost."""
+    if executor is None:
+        return ""
+    workers = executor["workers"]
+    lost = [f"{worker['place']}: {worker['lost']}" for worker in workers if worker.get("lost")]
+    what = "processes" if executor["kind"] == "processes" else f"workers of {executor['kind']}"
+    return f", {len(workers)} {what}" + (f" ({len(lost)} lost: {'; '.join(lost)})" if lost else "")
+
+
 def print_gate(result: GateRunResult, report: Path | None) -> None:
     """At most ten lines; the last are the verdict, the count, the report and the missed ids."""
     gate = result.deciding
     if result.confirm is not None:
         show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
-    show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {gate.model}")
+    who = f"{gate.model}{_on_workers(gate.executor)}"
+    show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {who}")
     if gate.servers:
         show(f"servers: {servers_in_words(gate)}")
     if gate.error_categories:

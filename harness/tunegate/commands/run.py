@@ -16,6 +16,8 @@ from tunegate.commands.report import write_reports
 from tunegate.commands.siblings import check_builder, check_file_allowed, stage_validator
 from tunegate.commands.subject import tell
 from tunegate.data.token_lengths import Estimate, local_tokens
+from tunegate.executors.executor import Executor, Opening
+from tunegate.executors.executor_spec import executor_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.record.record import RunRecord
@@ -28,7 +30,7 @@ from tunegate.versions import installed_versions
 
 def run_pipeline(options: Namespace) -> int:
     """Run a pipeline, or resume it."""
-    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger)
+    record = carry_out(Path(options.file), Path(options.run) if options.run else None, options.ledger, options.executor)
     folder = record.folder
     report = write_reports(record, html=folder / "report.html", markdown=folder / "summary.md", junit=None)
     if options.json:
@@ -46,25 +48,27 @@ def check_model(pipeline: Pipeline) -> list[str]:
     return [*notes, *turn_ends.check(pipeline)]
 
 
-def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> RunRecord:
-    """Run a pipeline file, in `runs/NAME` beside it unless another folder is given; `ledger` replaces the file's."""
+def carry_out(path: Path, folder: Path | None, ledger: str | None = None, executor: str | None = None) -> RunRecord:
+    """Run a pipeline file, by default in `runs/NAME` beside it; `ledger` and `executor` replace those of the file."""
     check_file_allowed(path)
     pipeline = load_pipeline(path, check_builder(), stage_validator())
     tell("run", check_model(pipeline))
     with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
         tools = replace(
-            _tools(bar),
+            _tools(bar, executor_of(executor, pipeline.executor)),
             pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
             ledger=ledger_of(ledger or pipeline.ledger, path.parent),
         )
         return PipelineRun(pipeline, log, tools).execute()
 
 
-def _tools(bar: console.Bar) -> Tools:
+def _tools(bar: console.Bar, executor: Executor) -> Tools:
+    from tunegate.executors.local import Local
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
     return Tools(
-        open_model=open_model,
+        open_model=lambda spec: executor.open(Opening(spec)),
+        open_here=None if isinstance(executor, Local) else open_model,
         model_folder=model_folder,
         model_sha256=model_sha256,
         train=SubprocessTrainer(),

@@ -13,6 +13,7 @@ from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
 from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError
+from tunegate.executors.executor import Opening
 from tunegate.models.model import Model, notes_of
 from tunegate.models.with_prompt import with_prompt
 from tunegate.suites.suite import Suite
@@ -29,6 +30,8 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
                 raise ConfigError(f"{flag}: has no effect on stored responses; leave it out")
         if flags := flags_given(options):
             raise ConfigError(f"{', '.join(flags)}: stored responses are not requested from a server; leave it out")
+        if _executor(options) is not None:
+            raise ConfigError("--executor: stored responses are not asked of a model; leave it out")
         if options.prompt_file is not None:
             raise ConfigError("--prompt-file: has no effect on stored responses; leave it out")
         responses, notes = imported.answers_of(options, suite, results)
@@ -69,10 +72,19 @@ def _check_flags(options: Namespace, spec: str) -> None:
 
 
 def _opened(options: Namespace, spec: str) -> Model:
-    from tunegate.models.open_model import open_model
+    from tunegate.executors.executor_spec import executor_of
+    from tunegate.models.open_model import is_server
 
-    dtype = options.dtype or "auto"
-    return open_model(spec, dtype=dtype, batch_size=options.batch_size, asking=asking(options))
+    where = _executor(options)
+    if where is not None and is_server(spec):
+        raise ConfigError("--executor: a server answers by itself; leave it out")
+    opening = Opening(spec, options.dtype or "auto", options.batch_size, asking(options))
+    return executor_of(where).open(opening)
+
+
+def _executor(options: Namespace) -> str | None:
+    """`--executor`, which not all commands have that open a model."""
+    return getattr(options, "executor", None)
 
 
 def tell(command: str, notes: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from tunegate.cases.case import Case, Prompt, sample_id
 from tunegate.checks.check import Check, Sample, judge, variants_of
 from tunegate.checks.outcome import Outcome, of_samples
 from tunegate.exceptions import TunegateError, message_of, without_addresses
+from tunegate.models.blocks import Block
 from tunegate.models.model import Fault, GenerationSettings, Model, Response
 from tunegate.models.shared_answers import Question, question_of
 from tunegate.suites.suite import Suite
@@ -49,6 +50,23 @@ def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str],
         questions = [repeat for question in asked for repeat in repeats(suite, question)]
         if wanted := [question for question in questions if is_open(question.id)]:
             yield wanted
+
+
+def blocks_to_ask(suite: Suite, cases: Sequence[Case], is_open: Callable[[str], bool]) -> Iterator[Block]:
+    """What the model will be asked about these cases, call by call, as `open_questions` and `ask` do it."""
+    for wanted in open_questions(suite, cases, is_open):
+        if _is_generated(suite):
+            yield Block("generate", tuple(wanted), suite.settings)
+        if _is_scored(suite):
+            yield Block("score_choices", tuple(wanted), suite.settings)
+
+
+def _is_generated(suite: Suite) -> bool:
+    return any(not check.needs_choices for check in suite.checks)
+
+
+def _is_scored(suite: Suite) -> bool:
+    return any(check.needs_choices for check in suite.checks)
 
 
 class Named(Protocol):
@@ -94,10 +112,9 @@ def known_answers(suite: Suite, case: Case, responses: Mapping[str, Response]) -
         response = responses.get(one.id)
         if response is None or response.error is not None:
             continue
-        scored = any(check.needs_choices for check in suite.checks)
-        if any(not check.needs_choices for check in suite.checks):
+        if _is_generated(suite):
             known[question_of("generate", one, suite.settings)] = replace(response, choice_scores=())
-        if scored and response.choice_scores:
+        if _is_scored(suite) and response.choice_scores:
             known[question_of("score_choices", one, suite.settings)] = response
     return known
 
@@ -142,12 +159,12 @@ def ask(
     """
 
     def work(responses: list[Response | None]) -> None:
-        if any(not check.needs_choices for check in suite.checks):
+        if _is_generated(suite):
             for index, response in _each_once(model.generate(cases, suite.settings), len(cases)):
                 responses[index] = response
                 if on_answer is not None:
                     on_answer(index, response)
-        if any(check.needs_choices for check in suite.checks):
+        if _is_scored(suite):
             for index, scored in _each_once(model.score_choices(cases, suite.settings), len(cases)):
                 responses[index] = _with_scores(responses[index], scored)
 

@@ -15,7 +15,16 @@ from tunegate.models.machine import machine_facts
 from tunegate.models.model import GenerationSettings, Model, servers_of
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.peak_memory import forget_peaks, gpu_peak_bytes, peak_bytes
-from tunegate.models.timing import Fact, HowTimed, Measured, Timing, facts_of_size, innermost, time_requests
+from tunegate.models.timing import (
+    Fact,
+    HowTimed,
+    Measured,
+    Timing,
+    executor_facts,
+    facts_of_size,
+    innermost,
+    time_requests,
+)
 from tunegate.verdicts.limits import BASE, LimitRules
 
 Clock = Callable[[], float]
@@ -27,6 +36,11 @@ def check_measurable(rules: LimitRules | None, model: Model, base: Callable[[], 
         return
     if servers_of(model):
         raise ConfigError(f"limits: they are measured on one server; gate one of {model.name} with this suite")
+    if executor_facts(model) is not None:
+        raise ConfigError(
+            "limits: the time and memory of a request are measured in one process: leave out the executor, or gate "
+            "this suite by itself"
+        )
     if rules.concurrency > 1 and not isinstance(innermost(model), OpenAIModel):
         raise ConfigError(
             f"limits.concurrency: {rules.concurrency} requests at once are only for a server, but {model.name} runs "

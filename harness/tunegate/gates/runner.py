@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import takewhile
 
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, judge
 from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
-from tunegate.gates.ask import ask, by_case, open_questions, questions, repeats, samples_of
+from tunegate.gates.ask import ask, blocks_to_ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
+from tunegate.models.blocks import expect
 from tunegate.models.model import Model, Response, answers_the_same, check_weights, servers_of
-from tunegate.models.timing import Measured
+from tunegate.models.timing import Measured, executor_facts
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.record.gate_events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
@@ -76,7 +78,9 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
-        for block in blocks_of(cases, model.block_size, in_draw_order=terms.may_stop):
+        blocks = list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
+        self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
+        for block in blocks:
             # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
             if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
                 break
@@ -88,13 +92,16 @@ class GateRunner:
                 outcomes[outcome.case_id] = outcome
                 self.append(OutcomeJudged(**place.named, outcome=verdict_to_json(outcome)), durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
+        expect(model, ())
         if asked:
             check_weights(model)  # before the verdict: it is about the bytes that were hashed
         judged_cases = _in_order(cases, outcomes)
         diversity = measured_draw(terms, suite.diversity_texts, judged_cases)
         decision = conclude(terms, judged_cases, before.outcomes if before else (), measured, diversity)
-        seconds = time.monotonic() - started
-        self.append(GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds))
+        seconds, executor = time.monotonic() - started, executor_facts(model)
+        self.append(
+            GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds, executor=executor)
+        )
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
@@ -118,6 +125,22 @@ class GateRunner:
         measured = measure(terms.limits, suite.settings, model, cases, lambda: open_baseline(terms.limits, self.base))
         self.append(LimitsMeasured(**place.named, measured=measured))
         return measured
+
+    def _announce(
+        self,
+        suite: Suite,
+        terms: Terms,
+        model: Model,
+        blocks: Sequence[Sequence[Case]],
+        done: Set[str],
+        answers: AnswerLog,
+    ) -> None:
+        """Tell the model what it will be asked, unless it may answer differently the next time: that is asked only
+        after it is on record."""
+        if answers_the_same(model):
+            lefts = [[case for case in block if case.id not in done] for block in blocks]
+            is_open = partial(answers.may_be_asked, ask_again=terms.ask_again)
+            expect(model, (one for left in lefts for one in blocks_to_ask(suite, left, is_open)))
 
     def _ask(
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, cases: Sequence[Case], answers: AnswerLog

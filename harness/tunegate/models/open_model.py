@@ -184,6 +184,11 @@ def is_server(spec: str) -> bool:
     return spec.lower().startswith(("http://", "https://"))
 
 
+def is_backend(spec: str) -> bool:
+    """Whether `spec` names the backend of another package."""
+    return _backend(spec) is not None
+
+
 def check_place(spec: str) -> None:
     """Raise ConfigError when the file, folder or package of `spec` does not exist or is not a model; loads nothing."""
     path = local_path(spec)

@@ -6,10 +6,11 @@ Gates that ask the same cases with the same settings then judge the same answers
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from tunegate.cases.case import Case
+from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings, Response
 from tunegate.models.wrapped import WrappedModel
 
@@ -36,6 +37,14 @@ class SharedAnswers(WrappedModel):
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._shared("score_choices", cases, settings)
+
+    def expect(self, blocks: Iterable[Block]) -> None:
+        expect(self.inner, (left for block in blocks if (left := self._left(block)).cases))
+
+    def _left(self, block: Block) -> Block:
+        """The block without the questions that have their answer."""
+        asked = (case for case in block.cases if question_of(block.method, case, block.settings) not in self.kept)
+        return replace(block, cases=tuple(asked))
 
     def _shared(
         self, method: str, cases: Sequence[Case], settings: GenerationSettings

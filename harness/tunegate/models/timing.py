@@ -73,6 +73,18 @@ def innermost(model: Model) -> Model:
     return model
 
 
+def executor_facts(model: Model) -> Mapping[str, Any] | None:
+    """Who answered, if the model is on several workers: the optional property `executor` of a model."""
+    return getattr(innermost(model), "executor", None)
+
+
+def close_model(model: Model) -> None:
+    """End what a model started to answer: the optional method `close` of a model."""
+    close: Callable[[], None] | None = getattr(innermost(model), "close", None)
+    if close is not None:
+        close()
+
+
 def time_requests(model: Model, cases: Sequence[Case], settings: GenerationSettings, how: HowTimed) -> Iterator[Timing]:
     """Time a request for each case, in order, each answered alone unless `how.concurrency` says otherwise.
 

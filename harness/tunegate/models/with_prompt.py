@@ -6,13 +6,14 @@ The weights stay as they are. Weights and prompt together are what a gate tests,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from tunegate.cases.case import Case, Prompt
 from tunegate.hashes import canonical_json, sha256_hex
+from tunegate.models.blocks import Block, expect
 from tunegate.models.fewshot import FewShotModel, Shot, WordIndex, without_system
 from tunegate.models.model import GenerationSettings, Model, Response
 from tunegate.models.wrapped import AskedDifferently
@@ -118,6 +119,12 @@ class ModelWithPrompt(AskedDifferently):
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._asked.score_choices([self._around(case) for case in cases], self._settings(settings))
 
+    def expect(self, blocks: Iterable[Block]) -> None:
+        expect(
+            self._asked,
+            (Block(one.method, tuple(map(self._around, one.cases)), self._settings(one.settings)) for one in blocks),
+        )
+
     def _around(self, case: Case) -> Case:
         return replace(case, prompt=self.prompt.around(case.prompt))
 
@@ -140,6 +147,5 @@ def with_prompt(model: Model, prompt: OwnPrompt) -> Model:
 
     A model on this machine without a chat template gets its examples as text, as `tunegate.models.fewshot` says.
     """
-    tokenizer = getattr(model, "tokenizer", None)
-    chat = tokenizer is None or bool(tokenizer.chat_template)
+    chat = bool(getattr(model, "chat_templates", True))
     return ModelWithPrompt(model, prompt, chat) if prompt.facts else model

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tunegate.cases.case import Case
+from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings, Model, Response
 from tunegate.models.wrapped import AskedDifferently
 
@@ -36,8 +37,12 @@ class ModelWithSampling(AskedDifferently):
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self.inner.generate(cases, replace(settings, **self.changes))
 
+    def expect(self, blocks: Iterable[Block]) -> None:
+        changed = (replace(one, settings=replace(one.settings, **self.changes)) for one in blocks)
+        expect(self.inner, changed)
+
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.inner.score_choices(cases, settings)
+        return self.inner.score_choices(cases, replace(settings, **self.changes))
 
 
 def with_sampling(model: Model, changes: Mapping[str, Any], label: str) -> Model:

@@ -6,12 +6,13 @@ the weights and how it is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunegate.cases.case import Case
 from tunegate.hashes import canonical_json, sha256_hex
+from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings, Model, notes_of, request_of, servers_of, templates_of
 
 
@@ -40,6 +41,9 @@ class WrappedModel:
     def as_asked(self, cases: Sequence[Case], settings: GenerationSettings) -> Sequence[Case]:
         """The cases as the model inside is asked them."""
         return cases
+
+    def expect(self, blocks: Iterable[Block]) -> None:
+        expect(self.inner, (replace(one, cases=tuple(self.as_asked(one.cases, one.settings))) for one in blocks))
 
     @property
     def request(self) -> Mapping[str, Any]:

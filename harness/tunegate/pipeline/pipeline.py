@@ -10,6 +10,7 @@ from typing import Any
 
 from tunegate.data.methods import Role, method_of
 from tunegate.data.training_data import Example, TrainingData
+from tunegate.executors.executor_spec import ExecutorSpec
 from tunegate.pipeline.default_ladders import uses_shipped_rows
 from tunegate.pipeline.inspect_spec import InspectSpec
 from tunegate.pipeline.pipeline_spec import LeakageSpec
@@ -133,6 +134,8 @@ class Pipeline:
     """The cases that a stage watches during training, by stage name; no draw contains them."""
     ledger: str | None = None
     """The folder of the ledger, or `none`, if the file names one."""
+    executor: ExecutorSpec = field(default_factory=ExecutorSpec)
+    """Where models answer the gates and the questions for training rows."""
     inspect: InspectSpec | None = None
     """Which missed cases are explained, and how."""
     promotes_imported: bool = False

@@ -100,6 +100,7 @@ def load_pipeline(
         ledger=spec.ledger if spec.ledger in (None, "none") else str(resolve(spec.ledger, base_dir)),
         waivers=() if of_record else _waivers(spec, reading.file, today or date.today()),
         watched=reading.watched,
+        executor=spec.executor,
         inspect=spec.inspect,
         promotes_imported=spec.promote is not None and spec.promote.imported,
     )
@@ -336,7 +337,7 @@ def _waivers(spec: PipelineSpec, file: YamlFile, today: date) -> tuple[Waiver, .
 
 def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) -> str:
     """The hash of the file, every suite, every data set, every launcher's configuration, and the files of commands."""
-    digest = hashlib.sha256(ascii_json(_without_waivers(file.data)))
+    digest = hashlib.sha256(ascii_json(_of_the_exam(file.data)))
     stages = list(stages)
     data_sets = [data for stage in stages for data in (stage.data, stage.replay) if data is not None]
     launched = [config_sha256(stage.spec.launcher) for stage in stages]
@@ -347,8 +348,9 @@ def _sha256(file: YamlFile, suites: Iterable[Suite], stages: Iterable[Stage]) ->
     return digest.hexdigest()
 
 
-def _without_waivers(data: Any) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key != "waivers"}
+def _of_the_exam(data: Any) -> dict[str, Any]:
+    """Without what may change during a run: waivers, and where models answer."""
+    return {key: value for key, value in data.items() if key not in ("waivers", "executor")}
 
 
 def _suite(name: str, entry: str | dict[str, Any], file: YamlFile, build_check: CheckBuilder) -> Suite:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunegate.data.methods import method_of
+from tunegate.executors.executor_spec import ExecutorOption, ExecutorSpec
 from tunegate.pipeline.inspect_spec import InspectSpec
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.reading.spec import Name, Spec
@@ -58,6 +59,9 @@ class PipelineSpec(Spec):
     ledger: str | None = None
     """The folder of the ledger of asked cases, relative to this file, or `none`. Default: `tunegate-ledger` in the
     project."""
+    executor: ExecutorOption = ExecutorSpec()
+    """Where models answer: `local` (the default), `processes:N`, `ray`, `ray:HOST:PORT`, or a mapping, for example
+    `{ray: {address: auto, gpus_per_model: 1}}`. May change during a run."""
     inspect: InspectSpec | None = None
     """Explain missed cases from the model's weights, for example `{cases: 10}`. Default: none."""
     waivers: str | None = None

@@ -30,6 +30,8 @@ def wants_of_pipeline(spec: PipelineSpec, base_dir: Path) -> Iterator[tuple[KeyP
         yield ("promote", "registry"), _writes(spec.promote.registry, "the registry", base_dir)
     if spec.ledger not in (None, "none"):
         yield ("ledger",), _writes(spec.ledger, "the ledger", base_dir)
+    if (ray := spec.executor.ray) is not None and ray.address != "auto":  # what a cluster sends back may run code
+        yield ("executor", "ray", "address"), Wants(runs=(Code(f"a model on {ray.address}", "Ray", beside=False),))
     if spec.waivers is not None:
         yield ("waivers",), Wants(reads=_there([spec.waivers], base_dir))
     for index, stage in enumerate(spec.stages):

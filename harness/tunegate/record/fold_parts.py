@@ -365,6 +365,7 @@ def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
         error_categories=end.error_categories,
         diversity=end.diversity,
         seconds=end.seconds,
+        executor=end.executor,
     )
 
 

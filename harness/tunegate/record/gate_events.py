@@ -114,6 +114,7 @@ class GateDecided(OfGate):
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
     diversity: tuple[DiversityFigure, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
+    executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""

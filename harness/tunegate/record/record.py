@@ -84,6 +84,8 @@ class GateRecord:
     diversity: tuple[DiversityFigure, ...] = ()
     """The figures of its rule on diversity."""
     seconds: float = 0.0
+    executor: Json | None = None
+    """Who answered, if the model was on several workers: the kind of executor, and what each worker did."""
     judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)
     answers_apart: bool = False

@@ -276,14 +276,25 @@ class StageRun:
             return SharedAnswers(self._open_model(on_disk), self.gates.answers_on_record(number))
 
         model = ModelUnderTest(open_model)  # one model for all gates, none if all are on record
-        decided = self.gates.decide(number, model)
-        inspect_misses(self.pipeline, self.stage.name, number, self.log, model, self.tools)
-        if model.was_opened:
-            self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
-        return decided
+        try:
+            decided = self.gates.decide(number, model)
+            inspected = ModelUnderTest(partial(self._open_here, on_disk, model)) if self.tools.open_here else model
+            inspect_misses(self.pipeline, self.stage.name, number, self.log, inspected, self.tools)
+            if model.was_opened:
+                self._check_unchanged(on_disk, self.tools.fingerprint(on_disk.path))
+            return decided
+        finally:
+            model.close()
 
     def _open_model(self, on_disk: ModelOnDisk) -> Model:
         model = self.tools.open_model(on_disk.path)
+        self._check_unchanged(on_disk, model.sha256)
+        return model
+
+    def _open_here(self, on_disk: ModelOnDisk, elsewhere: ModelUnderTest) -> Model:
+        """The model in this process, where its insides can be seen, in place of the copies on workers."""
+        elsewhere.close()
+        model = (self.tools.open_here or self.tools.open_model)(on_disk.path)
         self._check_unchanged(on_disk, model.sha256)
         return model
 

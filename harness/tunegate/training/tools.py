@@ -18,6 +18,7 @@ from tunegate.gates.book import NOT_ASKED_FOR, NoLedger
 from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
 from tunegate.models.sentences import Embed
+from tunegate.models.timing import close_model
 from tunegate.progress import Progress, no_progress
 from tunegate.training.trainer import Trainer
 
@@ -35,6 +36,7 @@ class Tools:
     """What a run needs from outside: models by path, their fingerprints, and training. Tests inject fakes."""
 
     open_model: Callable[[str], Model]
+    """Opens a model to be asked, on the executor."""
     model_folder: Callable[[str], Path]
     model_sha256: Callable[[str], str | None]
     train: Trainer
@@ -51,6 +53,9 @@ class Tools:
 
     ledger: Ledger | NoLedger = NOT_ASKED_FOR
     """Where the draws of all runs are written."""
+
+    open_here: Callable[[str], Model] | None = None
+    """Opens a model in this process, to be looked into; None: `open_model` does so."""
 
     explain: Explain = explain
     """Explains the missed cases of a run, if its pipeline asks for that."""
@@ -87,5 +92,6 @@ class ModelUnderTest:
     def close(self) -> None:
         """Free its memory for another model."""
         if self._model is not None:
+            close_model(self._model)
             self._model = None
             gc.collect()  # a model may be part of a circle of references

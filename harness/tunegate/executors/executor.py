@@ -1,0 +1,87 @@
+"""The interface between a model on workers and the places where they run.
+
+An executor starts workers; a worker opens a model and answers blocks, one at a time. Neither resubmits anything: a
+worker that is lost raises `WorkerLost`, and `dispatch.py` gives its block to another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tunegate.models.blocks import Block
+from tunegate.models.loading import Dtype
+from tunegate.models.model import Model, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Which model to open, and how: the arguments of `open_model`."""
+
+    spec: str
+    dtype: Dtype = "auto"
+    batch_size: int | None = None
+    asking: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a worker says of the model that it opened, and of its software."""
+
+    name: str
+    sha256: str | None
+    dtype: str | None
+    block_size: int
+    notes: tuple[str, ...] = ()
+    chat_templates: tuple[str, ...] = ()
+    can_check: bool = False
+    """Whether the files can be hashed again."""
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answers to a block, as far as the model came, and the error that ended it. `peak_bytes`: the worker's peak
+    memory so far."""
+
+    answers: tuple[tuple[int, Response], ...]
+    error: Exception | None = None
+    peak_bytes: int | None = None
+
+
+class WorkerLost(Exception):
+    """A worker ended, cannot be reached, or took too long; `str` is the cause. It is not asked again."""
+
+
+class Worker(Protocol):
+    """A process, here or on a node, that holds a model. Each method blocks, for a bounded time, and raises WorkerLost;
+    `open` and `sha256_now` also raise the errors of the model."""
+
+    @property
+    def place(self) -> str:
+        """Where it runs, for people: `process 1`, `node 10.0.0.7`."""
+        ...
+
+    def open(self, opening: Opening) -> Opened: ...
+    def answer(self, block: Block) -> Reply: ...
+    def sha256_now(self) -> str: ...
+    def close(self) -> None:
+        """End it at once; never raises, and may be called while another thread waits for an answer."""
+        ...
+
+
+class Executor(Protocol):
+    """Where models answer: `local`, `processes` or `ray`."""
+
+    def open(self, opening: Opening) -> Model:
+        """Open a model; raises the errors of `open_model`, and CannotJudge if there is no worker."""
+        ...
+
+
+class StartsWorkers(Protocol):
+    """An executor with workers."""
+
+    @property
+    def kind(self) -> str: ...
+    def start(self) -> Sequence[Worker]: ...

@@ -1,0 +1,85 @@
+"""The side of a worker: holds one open model and does what it is asked. The same for a process and for a Ray actor."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered, TunegateError, message_of
+from tunegate.executors.executor import Opened, Opening, Reply
+from tunegate.models.blocks import Block
+from tunegate.models.model import Model, Response, notes_of, templates_of
+from tunegate.models.open_model import is_backend, open_model
+from tunegate.models.peak_memory import peak_bytes
+from tunegate.versions import installed_versions
+
+
+class HeldModel:
+    """The model of one worker. `number` is the worker's, from 0: several workers of a machine share its GPUs."""
+
+    def __init__(self, number: int = 0) -> None:
+        self._number = number
+        self._model: Model | None = None
+
+    def open(self, opening: Opening) -> Opened:
+        """Open the model; raises the errors of `open_model`."""
+        device = None if is_backend(opening.spec) else self._device()
+        model = open_model(opening.spec, device=device, dtype=opening.dtype, batch_size=opening.batch_size)
+        self._model = model
+        versions = {name: version for name, version in installed_versions().items() if name != "platform"}
+        return Opened(
+            model.name,
+            model.sha256,
+            model.dtype,
+            model.block_size,
+            notes_of(model),
+            templates_of(model),
+            getattr(model, "sha256_now", None) is not None,
+            versions,
+        )
+
+    def _device(self) -> str | None:
+        """The GPU of this worker; None leaves the choice to `open_model`."""
+        try:
+            torch: Any = importlib.import_module("torch")
+        except ImportError:
+            return None
+        if not torch.cuda.is_available():
+            return None
+        return f"cuda:{self._number % torch.cuda.device_count()}"
+
+    def answer(self, block: Block) -> Reply:
+        """Answer a block; an error of the model is part of the reply, after the answers that came before it."""
+        answers: list[tuple[int, Response]] = []
+        error: Exception | None = None
+        try:
+            answers.extend(block.asked_of(self.model))
+        except Exception as fault:
+            error = portable(fault)
+        return Reply(tuple(answers), error, peak_bytes())
+
+    def sha256_now(self) -> str:
+        """Hash the model's files again."""
+        now: Callable[[], str] = getattr(self.model, "sha256_now")  # noqa: B009  (optional, so not in the protocol)
+        return now()
+
+    @property
+    def model(self) -> Model:
+        if self._model is None:
+            raise RuntimeError("the worker has no model yet")
+        return self._model
+
+
+def portable(error: Exception) -> Exception:
+    """An error that another process can read: the same one if it can be sent, otherwise one with the same message."""
+    if isinstance(error, TunegateError):
+        kinds: tuple[type[TunegateError], ...] = (ConfigError, Tampered, Inconclusive, CannotJudge)
+        return next(kind for kind in kinds if isinstance(error, kind) or kind is CannotJudge)(message_of(error))
+    try:
+        if type(error).__module__ == "builtins" and repr(pickle.loads(pickle.dumps(error))) == repr(error):
+            return error
+    except Exception:  # an error may hold anything
+        pass
+    return RuntimeError(f"{type(error).__name__}: {message_of(error)}")

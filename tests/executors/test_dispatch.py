@@ -1,0 +1,242 @@
+"""Blocks, workers and faults: each block is answered once, and a lost worker's block by another one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunegate.cases.case import Case
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.executors.dispatch import MAX_LOST
+from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
+from tunegate.executors.model_on_workers import ModelOnWorkers, open_on
+from tunegate.models.blocks import Block, expect
+from tunegate.models.model import GenerationSettings, Response
+
+SETTINGS = GenerationSettings()
+
+
+def block(*ids: str) -> Block:
+    return Block("generate", tuple(Case(one, f"{one}?") for one in ids), SETTINGS)
+
+
+SAME = Opened("m", "weights", "float32", 2, can_check=True)
+
+
+@dataclass(eq=False)
+class Thread:
+    """A worker in this process; `lost_at` are the blocks, counted from 1, at which it is lost."""
+
+    place: str
+    lost_at: frozenset[int] = frozenset()
+    opened: Opened = SAME
+    log: list[str] = field(default_factory=list[str])
+    gate: threading.Event | None = None
+    closed: bool = False
+    now: str = "weights"
+    on_open: Callable[[], None] = lambda: None
+
+    def open(self, opening: Opening) -> Opened:
+        self.on_open()
+        return self.opened
+
+    def answer(self, block: Block) -> Reply:
+        self.log.append(block.cases[0].id)
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        if self.closed or len(self.log) in self.lost_at:
+            raise WorkerLost("the node burnt down")
+        return Reply(tuple((index, Response(case.id, "stop")) for index, case in enumerate(block.cases)))
+
+    def sha256_now(self) -> str:
+        return self.now
+
+    def close(self) -> None:
+        self.closed = True
+        if self.gate is not None:
+            self.gate.set()
+
+
+@dataclass(frozen=True)
+class Threads:
+    workers: Sequence[Thread]
+    kind: str = "threads"
+
+    def start(self) -> Sequence[Worker]:
+        return self.workers
+
+
+def opened_on(*workers: Thread) -> ModelOnWorkers:
+    return open_on(Threads(workers), Opening("m"))
+
+
+def texts(model: ModelOnWorkers, one: Block) -> list[str]:
+    return [response.text for _, response in one.asked_of(model)]
+
+
+@given(st.data())
+def test_each_block_is_answered_once_whoever_is_lost(data: st.DataObject) -> None:
+    blocks = [block(f"{number}a", f"{number}b") for number in range(data.draw(st.integers(1, 8)))]
+    losses = st.frozensets(st.integers(1, 4), max_size=1)
+    workers = [Thread(f"w{number}", data.draw(losses)) for number in range(data.draw(st.integers(1, MAX_LOST - 1)))]
+    workers.append(Thread("survivor"))
+    model = opened_on(*workers)
+    expect(model, blocks)
+    for one in blocks:
+        assert texts(model, one) == [case.id for case in one.cases]
+    answered = sum(tally.blocks for tally in model.dispatcher.tallies)
+    assert answered == len(blocks)
+    begun = sum(len(worker.log) for worker in workers)
+    assert begun == len(blocks) + sum(bool(tally.lost) for tally in model.dispatcher.tallies)
+    model.close()
+    assert all(worker.closed for worker in workers)
+
+
+def test_without_workers_there_is_no_verdict_and_the_cause_is_told() -> None:
+    model = opened_on(Thread("a", frozenset([1])), Thread("b", frozenset([1])))
+    with pytest.raises(CannotJudge, match="no worker is left to answer: a: the node burnt down; b: the node burnt"):
+        texts(model, block("x"))
+
+
+def test_a_block_that_ends_workers_does_not_get_all_of_them() -> None:
+    workers = [Thread(f"w{number}", frozenset([1])) for number in range(MAX_LOST + 2)]
+    model = opened_on(*workers)
+    with pytest.raises(CannotJudge, match=f"case 'x' ended {MAX_LOST} workers"):
+        texts(model, block("x"))
+    assert len([worker for worker in workers if worker.log]) == MAX_LOST
+    model.close()
+
+
+def test_workers_begin_before_they_are_asked_and_in_order() -> None:
+    worker = Thread("a")
+    model = opened_on(worker)
+    blocks = [block(str(number)) for number in range(4)]
+    expect(model, blocks)
+    assert texts(model, blocks[3]) == ["3"]  # not asked before, but answered: the others came first
+    assert worker.log == ["0", "1", "2", "3"]
+    assert texts(model, blocks[0]) == ["0"]
+    assert worker.log == ["0", "1", "2", "3"]
+    model.close()
+
+
+def test_what_is_no_longer_expected_is_not_begun() -> None:
+    worker = Thread("a", gate=threading.Event())
+    model = opened_on(worker)
+    expect(model, [block(str(number)) for number in range(4)])
+    expect(model, [])
+    assert worker.gate is not None
+    worker.gate.set()
+    assert texts(model, block("other")) == ["other"]
+    assert worker.log in (["other"], ["0", "other"])  # the first may have begun before it was dropped
+    model.close()
+
+
+def test_a_block_that_is_announced_again_is_not_begun_again() -> None:
+    worker = Thread("a", gate=threading.Event())
+    model = opened_on(worker, Thread("b", gate=worker.gate))
+    expect(model, [block("0"), block("1"), block("2")])
+    until = time.monotonic() + 10
+    while not worker.log and time.monotonic() < until:
+        time.sleep(0.01)
+    expect(model, [block("0"), block("1"), block("2")])  # one or two of them are with workers
+    assert worker.gate is not None
+    worker.gate.set()
+    assert [texts(model, block(one)) for one in "012"] == [["0"], ["1"], ["2"]]
+    expect(model, [])
+    assert sum(tally.blocks for tally in model.dispatcher.tallies) == 3
+    model.close()
+
+
+def test_a_block_that_nobody_announced_is_asked_all_the_same() -> None:
+    model = opened_on(Thread("a"))
+    assert texts(model, block("x", "y")) == ["x", "y"]
+    model.close()
+
+
+def test_blocks_differ_in_all_that_the_model_sees() -> None:
+    case = Case("a", "?")
+    same = Block("generate", (case,), SETTINGS)
+    others = [
+        Block("score_choices", (case,), SETTINGS),
+        Block("generate", (case, case), SETTINGS),
+        Block("generate", (Case("b", "?"),), SETTINGS),
+        Block("generate", (Case("a", "!"),), SETTINGS),
+        Block("generate", (Case("a", "?", context="c"),), SETTINGS),
+        Block("generate", (Case("a", "?", choices=("c",)),), SETTINGS),
+        Block("generate", (case,), GenerationSettings(seed=1)),
+    ]
+    assert len({one.id for one in (same, *others)}) == 1 + len(others)
+    assert Block("generate", (Case("a", "?", references=("r",)),), SETTINGS).id == same.id
+
+
+# --- opening -------------------------------------------------------------------------------------------------------
+
+
+def test_other_weights_on_one_node_are_tampered() -> None:
+    workers = Thread("a"), Thread("b", opened=Opened("m", "others", "float32", 2))
+    with pytest.raises(Tampered, match="a has the weights weights, but b has others"):
+        opened_on(*workers)
+    assert all(worker.closed for worker in workers)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (Opened("m", "weights", "bfloat16", 2), "a has the number type float32, but b has bfloat16; set --dtype"),
+        (Opened("m", "weights", "float32", 9), "a has the batch size 2, but b has 9; set --batch-size"),
+        (Opened("m", "weights", "float32", 2, versions={"torch": "1"}), "version of torch None, but b has 1"),
+    ],
+)
+def test_workers_that_would_answer_differently_are_refused(other: Opened, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        opened_on(Thread("a"), Thread("b", opened=other))
+
+
+def test_a_model_without_a_fingerprint_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no fingerprint"):
+        opened_on(Thread("a", opened=Opened("m", None, None, 2)))
+
+
+def test_a_worker_that_is_lost_while_it_opens_is_left_out() -> None:
+    def lose() -> None:
+        raise WorkerLost("out of memory")
+
+    model = opened_on(Thread("a", on_open=lose), Thread("b"))
+    assert texts(model, block("x")) == ["x"]
+    assert model.executor == {
+        "kind": "threads",
+        "workers": [{"place": "b", "blocks": 1}, {"place": "a", "blocks": 0, "lost": "out of memory"}],
+    }
+    model.close()
+    with pytest.raises(CannotJudge, match="no worker could open it: out of memory"):
+        opened_on(Thread("a", on_open=lose))
+
+
+def test_an_error_of_the_model_names_the_worker() -> None:
+    def refuse() -> None:
+        raise ConfigError("no such folder")
+
+    with pytest.raises(ConfigError, match=r"^b: no such folder$"):
+        opened_on(Thread("a"), Thread("b", on_open=refuse))
+
+
+def test_files_that_changed_on_one_node_are_tampered() -> None:
+    model = opened_on(Thread("a"), Thread("b", now="others"))
+    assert model.sha256_now is not None
+    with pytest.raises(Tampered, match="weights on a, others on b"):
+        model.sha256_now()
+    model.close()
+
+
+def test_the_workers_end_with_the_model() -> None:
+    worker = Thread("a")
+    model = opened_on(worker)
+    assert texts(model, block("x")) == ["x"]
+    del model
+    assert worker.closed
