@@ -361,6 +361,7 @@ def test_values_that_are_no_sweep(bench: Bench, words: list[str], told: str, cap
     ("words", "told"),
     [
         (["--timeout", "5"], "--timeout: only for models behind a server"),
+        (["--concurrency", "2"], "--concurrency: only for models behind a server"),
         (["--request", "presence_penalty=0.1"], "--request: only for models behind a server"),
         (["--key-env", "PATH"], "--key-env: only for models behind a server"),
         (["--draw", "999"], "draw 999: the bank of suite 'suite' has only 240"),

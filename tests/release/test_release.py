@@ -42,6 +42,7 @@ IMPORTS = {
     "inspect": "zstandard",
     "tasks": "jinja2",
     "attribution": "captum",
+    "ray": "ray",
 }
 """What each extra brings."""
 

@@ -692,7 +692,9 @@ PROOFS: Proofs = {
     "sweep --trust": ShownBy("test_strangers.py", '"sweep"'),
     **{
         f"sweep {flag}": ShownBy(SWEPT, f'["{flag}", "{value}"], "{flag}: only for models behind a server"')
-        for flag, value in (("--timeout", "5"), ("--request", "presence_penalty=0.1"), ("--key-env", "PATH"))
+        for flag, value in (
+            *(("--timeout", "5"), ("--concurrency", "2"), ("--request", "presence_penalty=0.1"), ("--key-env", "PATH")),
+        )
     },
     "compare a": words(COMPARE, "compare rec_a rec_a --json"),
     "compare b": words(COMPARE, "compare rec_b rec_b --json"),

@@ -38,11 +38,15 @@ class ModelWithSampling(AskedDifferently):
         return self.inner.generate(cases, replace(settings, **self.changes))
 
     def expect(self, blocks: Iterable[Block]) -> None:
-        changed = (replace(one, settings=replace(one.settings, **self.changes)) for one in blocks)
-        expect(self.inner, changed)
+        expect(self.inner, map(self._changed, blocks))
+
+    def _changed(self, block: Block) -> Block:
+        """A choice is scored as before: nothing is drawn."""
+        scored = block.method == "score_choices"
+        return block if scored else replace(block, settings=replace(block.settings, **self.changes))
 
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
-        return self.inner.score_choices(cases, replace(settings, **self.changes))
+        return self.inner.score_choices(cases, settings)
 
 
 def with_sampling(model: Model, changes: Mapping[str, Any], label: str) -> Model:
