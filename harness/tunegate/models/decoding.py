@@ -150,7 +150,7 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
     shared = nothing_shared(len(prompts))
     if _full_attention(model):
         shared = shared_prefixes(prompts)
-        if not hasattr(model, "peft_config"):  # PEFT adds a learned prompt only if there is no cache yet
+        if not getattr(model, "begins_cache", False):
             state.cache = growing_cache(model.config)
     if shared.stem:
         _advance(model, state, torch.tensor([list(prompts[0][: shared.stem])], device=device), logits_to_keep=1)

@@ -23,6 +23,9 @@ def _class() -> type[Any]:
     torch = hf_import("torch")
 
     class Prompted(torch.nn.Module):
+        begins_cache = True
+        """Its first cache is its own, since the learned prefix is in it."""
+
         def __init__(self, adapted: Any) -> None:
             super().__init__()  # pyright: ignore[reportUnknownMemberType]
             self.adapted = adapted
