@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator
 from typing import NoReturn, TextIO
 
@@ -22,6 +23,21 @@ def terminate_as_interrupted() -> None:
 
 def _terminate(*_: object) -> NoReturn:
     raise Terminated
+
+
+def die_with_standard_input() -> None:
+    """End this process at once when its standard input ends, whose other end belongs to the parent process.
+
+    A child that outlived `kill -9` of its parent would go on for nobody, or race with what resumes its work. Checking
+    the parent's id would be too late if the parent was killed first, and would find a launcher in between alive.
+    """
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

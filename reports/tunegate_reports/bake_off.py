@@ -11,7 +11,7 @@ from tunegate.choosing.bake_off_words import HEAD, cells, corrected_words, in_by
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.page import page_without_script
+from tunegate_reports.page import page_without_script, ranked_table
 
 LEFT, RIGHT, TOP, FLOOR = 40.0, 340.0, 16.0, 196.0
 WIDTH, HEIGHT = 360, 226
@@ -30,7 +30,7 @@ def write_bake_off(result: BakeOff, path: Path) -> None:
 def render(result: BakeOff) -> str:
     """The page, which has no script."""
     title = f"Bake-off on {result.suite}: {len(result.ranked)} models, {result.draw} cases"
-    content = (*_picture(result.ranked), _table(result.ranked), *_notes(result))
+    content = (*_picture(result.ranked), ranked_table(HEAD, [cells(one) for one in result.ranked]), *_notes(result))
     return page_without_script(title, "Tunegate bake-off", *content)
 
 
@@ -42,14 +42,6 @@ def _notes(result: BakeOff) -> list[Markup]:
         notes.append(f"{capitalised(chosen)}.")
     notes.append(f"Suite {result.suite}, SHA-256 {result.suite_sha256}, seed {result.seed}.")
     return [tag("p", note, class_="quiet") for note in notes]
-
-
-def _table(ranked: Sequence[Ranked]) -> Markup:
-    head = tag("tr", *(tag("th", name, scope="col") for name in HEAD))
-    rows = [
-        tag("tr", tag("td", place), *(tag("td", cell) for cell in cells(one))) for place, one in enumerate(ranked, 1)
-    ]
-    return tag("table", tag("thead", head), tag("tbody", *rows))
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------

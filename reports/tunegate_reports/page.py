@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 
 from tunegate_reports.markup import Markup, tag
@@ -19,6 +20,13 @@ def asset(name: str) -> str:
 def source_hash(source: str) -> str:
     """The hash of a style sheet or script, as a Content-Security-Policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+def ranked_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """A table of rows, each with its place before it, which `names` begins with."""
+    head = tag("tr", *(tag("th", name, scope="col") for name in names))
+    body = [tag("tr", tag("td", place), *(tag("td", cell) for cell in row)) for place, row in enumerate(rows, 1)]
+    return tag("table", tag("thead", head), tag("tbody", *body))
 
 
 def page_without_script(title: str, brand: str, *content: Markup) -> str:

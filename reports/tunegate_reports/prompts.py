@@ -13,7 +13,7 @@ from tunegate.choosing.prompts_words import HEAD, conclusion, notes, prompt_cell
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, join, tag
-from tunegate_reports.page import page_without_script
+from tunegate_reports.page import page_without_script, ranked_table
 
 MARKED = "Marked in a prompt: the words that differ from the best prompt."
 AS_IT_IS = "(the question alone)"
@@ -35,21 +35,12 @@ def render(result: PromptBakeOff) -> str:
         f"Prompts of {result.model} on {choice.suite}: {len(choice.ranked)} compared on {choice.draw} cases",
         "Tunegate bake-off",
         tag("p", tag("strong", f"{capitalised(conclusion(result))}.")),
-        _table(result),
+        ranked_table(HEAD, [prompt_cells(one) for one in choice.ranked]),
         *(tag("p", f"{capitalised(line)}.", class_="quiet") for line in below),
         tag("h2", "The prompts"),
         tag("p", MARKED, class_="quiet"),
         *(part for place, one in enumerate(choice.ranked, 1) for part in _prompt(result, place, one)),
     )
-
-
-def _table(result: PromptBakeOff) -> Markup:
-    head = tag("tr", *(tag("th", name, scope="col") for name in HEAD))
-    rows = [
-        tag("tr", tag("td", place), *(tag("td", cell) for cell in prompt_cells(one)))
-        for place, one in enumerate(result.choice.ranked, 1)
-    ]
-    return tag("table", tag("thead", head), tag("tbody", *rows))
 
 
 def _prompt(result: PromptBakeOff, place: int, one: Ranked) -> tuple[Markup, Markup]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tunegate.choosing.sweep_words import conclusion, head, notes, spread_cells,
 from tunegate_reports.answer import capitalised
 from tunegate_reports.files import write_atomically
 from tunegate_reports.markup import Markup, tag
-from tunegate_reports.page import page_without_script
+from tunegate_reports.page import page_without_script, ranked_table
 from tunegate_reports.scatter import Point, scatter
 
 
@@ -31,7 +30,7 @@ def render(result: SweepResult) -> str:
         "Tunegate sweep",
         tag("p", tag("strong", f"{capitalised(conclusion(result))}.")),
         *_picture(result),
-        _table(head(result), [sweep_cells(result, one) for one in choice.ranked]),
+        ranked_table(head(result), [sweep_cells(result, one) for one in choice.ranked]),
         *(tag("p", f"{capitalised(line)}.", class_="quiet") for line in below),
         *_all_measures(result),
     )
@@ -78,11 +77,4 @@ def _all_measures(result: SweepResult) -> list[Markup]:
         return []
     ranked = [one.entry.model for one in result.choice.ranked]
     rows = [(name, *chain(*spread_cells(result.answers[name]))) for name in ranked if name in result.answers]
-    return [tag("h2", "Diversity by all measures"), _table(("", "setting", *chain(*columns)), rows)]
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    """A table of rows, each with its place before it."""
-    head_row = tag("tr", *(tag("th", name, scope="col") for name in names))
-    body = [tag("tr", tag("td", place), *(tag("td", cell) for cell in row)) for place, row in enumerate(rows, 1)]
-    return tag("table", tag("thead", head_row), tag("tbody", *body))
+    return [tag("h2", "Diversity by all measures"), ranked_table(("", "setting", *chain(*columns)), rows)]

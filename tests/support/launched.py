@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tunegate.standard_streams import die_with_standard_input
 from tunegate_trainers import common, process, ranks, settings, sft, training_rows
 from tunegate_trainers.task import Task
 
@@ -51,6 +52,6 @@ def watched(collate: Callable[[Any], Any], tokenizer: Any, folder: Path) -> Call
 
 if __name__ == "__main__":
     process.set_environment()
-    process.die_with_standard_input()
+    die_with_standard_input()
     settings.METHODS["sft"] = "tests.support.launched"
     sys.exit(process.main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -112,18 +111,3 @@ def set_environment() -> None:
     noise.hush(on_terminal=is_drawn_on(sys.stderr))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
-
-
-def die_with_standard_input() -> None:
-    """End this process when its standard input ends, whose other end belongs to the parent process.
-
-    A training that outlived `kill -9` of its parent would race with the resumed one. Checking the parent's id would be
-    too late if the parent was killed first, and would find a launcher in between alive.
-    """
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

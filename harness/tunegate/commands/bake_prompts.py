@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,35 @@ from tunegate.checks.outcome import Verdict
 from tunegate.choosing.prompt_file import prompts_for
 from tunegate.choosing.prompts import BASELINE, PromptBakeOff, best_of, choosing_plan
 from tunegate.choosing.prompts_words import HEAD, gate_command, notes, number_to_write, prompt_cells
-from tunegate.commands.bake_off import row_as_json, show_table
-from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.console import Bar
 from tunegate.commands.plan_override import override
 from tunegate.commands.report import write_prompts
 from tunegate.commands.subject import opened
-from tunegate.commands.variants import OF_THE_MODEL, Kind, Variants, check_supply, confirmed_as_json
+from tunegate.commands.variants import (
+    Kind,
+    Open,
+    Variants,
+    Words,
+    check_supply,
+    confirmed_as_json,
+    show_result,
+    variant_as_json,
+)
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import Model
 from tunegate.models.with_prompt import with_prompt
 from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
 
-Open = Callable[[Namespace, str, Suite], Model]
 KIND = Kind("prompt", "prompts")
 
 
 def bake_prompts(options: Namespace, suite: Suite, open_model: Open | None = None) -> int:
     """Compare the prompts, confirm the best, and show the result; returns the exit code."""
-    report = Path(options.report) if options.report else None
     with Bar() as bar:
         result = compare_prompts(options, suite, open_model or _open, bar.update, bar.say)
-    if report is not None:
-        write_prompts(result, report)
-    if options.json:
-        show_json({**_as_json(result), "report": str(report) if report else None})
-    else:
-        _print(result, report)
-    return result.verdict.exit_code
+    words = Words(HEAD, [prompt_cells(one) for one in result.choice.ranked], notes(result))
+    return show_result(options, KIND, result, partial(write_prompts, result), _facts(result), words)
 
 
 def _open(options: Namespace, spec: str, suite: Suite) -> Model:
@@ -77,24 +79,16 @@ def compare_prompts(
 # --- what is shown -------------------------------------------------------------------------------------------------
 
 
-def _as_json(result: PromptBakeOff) -> dict[str, Any]:
+def _facts(result: PromptBakeOff) -> dict[str, Any]:
     choice = result.choice
     return {
-        "verdict": result.verdict,
-        "model": result.model,
-        "suite": choice.suite,
-        "suite_sha256": choice.suite_sha256,
-        "draw": choice.draw,
-        "seed": choice.seed,
-        "pairs_compared": choice.pairs,
         "prompts": [
             {
                 "prompt": one.entry.model,
                 "file": result.files.get(one.entry.model),
                 "n": result.prompts[one.entry.model].nearest,
                 "prompt_sha256": result.prompts[one.entry.model].sha256,
-                "model_sha256": one.entry.facts.sha256,
-                **{key: value for key, value in row_as_json(one, choice).items() if key not in OF_THE_MODEL},
+                **variant_as_json(one, choice),
             }
             for one in choice.ranked
         ],
@@ -102,13 +96,3 @@ def _as_json(result: PromptBakeOff) -> dict[str, Any]:
         "gate_command": gate_command(result),
         "gate_n": number_to_write(result),
     }
-
-
-def _print(result: PromptBakeOff, report: Path | None) -> None:
-    choice = result.choice
-    show(f"prompts of {result.model} on {choice.suite}: {choice.draw} cases, drawn with seed {choice.seed}")
-    show_table([HEAD, *((str(place), *prompt_cells(one)) for place, one in enumerate(choice.ranked, start=1))])
-    for line in notes(result):
-        show(line)
-    if report is not None:
-        show(f"report: {report}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from tunegate.addresses import without_secrets
 from tunegate.choosing.prompts import choosing_plan
 from tunegate.choosing.sweep import Answers, SweepResult, chosen_of, describe, measures_of
 from tunegate.choosing.sweep_words import head, notes, sweep_cells
-from tunegate.commands.bake_off import row_as_json, show_table
-from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.console import Bar
 from tunegate.commands.plan_override import override
 from tunegate.commands.report import write_sweep
 from tunegate.commands.siblings import named_suite
 from tunegate.commands.subject import opened
-from tunegate.commands.variants import OF_THE_MODEL, Kind, Variants, check_supply, confirmed_as_json
+from tunegate.commands.variants import (
+    Kind,
+    Open,
+    Variants,
+    Words,
+    check_supply,
+    confirmed_as_json,
+    show_result,
+    variant_as_json,
+)
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import Model
 from tunegate.models.sampling_grid import Setting, settings_of
@@ -35,7 +44,6 @@ from tunegate.reading.yaml_file import YamlFile
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import no_sweep_of
 
-Open = Callable[[Namespace, str, Suite], Model]
 KIND = Kind("setting", "settings")
 WRITTEN = Path("--sweep")
 """Stands for the file of a spec that is given on the command line."""
@@ -48,16 +56,10 @@ def sweep(options: Namespace) -> int:
 
 def sweep_settings(options: Namespace, suite: Suite, open_model: Open | None = None) -> int:
     """Compare the settings, confirm the chosen one, and show the result; returns the exit code."""
-    report = Path(options.report) if options.report else None
     with Bar() as bar:
         result = compare_settings(options, suite, open_model or _open, bar.update, bar.say)
-    if report is not None:
-        write_sweep(result, report)
-    if options.json:
-        show_json({**_as_json(result), "report": str(report) if report else None})
-    else:
-        _print(result, report)
-    return result.verdict.exit_code
+    words = Words(head(result), [sweep_cells(result, one) for one in result.choice.ranked], notes(result))
+    return show_result(options, KIND, result, partial(write_sweep, result), _facts(result), words)
 
 
 def _open(options: Namespace, spec: str, suite: Suite) -> Model:
@@ -128,25 +130,17 @@ def _number(text: str) -> int | float | str:
 # --- what is shown -------------------------------------------------------------------------------------------------
 
 
-def _as_json(result: SweepResult) -> dict[str, Any]:
+def _facts(result: SweepResult) -> dict[str, Any]:
     choice, chosen = result.choice, result.chosen
     name = chosen and chosen.entry.model
     return {
-        "verdict": result.verdict,
-        "model": result.model,
-        "suite": choice.suite,
-        "suite_sha256": choice.suite_sha256,
-        "draw": choice.draw,
-        "seed": choice.seed,
         "accept_share": result.accept,
-        "pairs_compared": choice.pairs,
         "settings": [
             {
                 "setting": one.entry.model,
                 **_diversity(result.answers.get(one.entry.model)),
                 "swept": dict(result.settings[one.entry.model].swept),
-                "model_sha256": one.entry.facts.sha256,
-                **{key: value for key, value in row_as_json(one, choice).items() if key not in OF_THE_MODEL},
+                **variant_as_json(one, choice),
             }
             for one in choice.ranked
         ],
@@ -161,14 +155,3 @@ def _diversity(answers: Answers | None) -> dict[str, Any]:
     if answers is None:
         return {"diversity": None, "words_per_answer": None}
     return {"diversity": [asdict(one) for one in answers.spreads], "words_per_answer": answers.words}
-
-
-def _print(result: SweepResult, report: Path | None) -> None:
-    choice = result.choice
-    show(f"settings of {result.model} on {choice.suite}: {choice.draw} cases, drawn with seed {choice.seed}")
-    rows = [(str(place), *sweep_cells(result, one)) for place, one in enumerate(choice.ranked, start=1)]
-    show_table([head(result), *rows])
-    for line in notes(result):
-        show(line)
-    if report is not None:
-        show(f"report: {report}")

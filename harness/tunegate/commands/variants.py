@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tunegate.checks.outcome import Verdict
 from tunegate.choosing.bake_off import BakeOff, Entry, Ranked, rank
 from tunegate.choosing.bake_off_run import Setup, entry_of, slug
 from tunegate.choosing.prompts import Confirmed, confirming_plan
+from tunegate.commands.bake_off import row_as_json, show_table
+from tunegate.commands.console import show, show_json
 from tunegate.commands.ledger import ledger_of_suite
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import Book, Draft, NoLedger
@@ -36,6 +38,9 @@ from tunegate.seeds import derived_seed
 from tunegate.stats.plans import GatePlan
 from tunegate.suites.suite import Suite
 from tunegate.versions import installed_versions
+
+Open = Callable[[Namespace, str, Suite], Model]
+"""Opens the model of these options and of this name for a suite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +159,66 @@ class Variants:
         return ModelFacts(self.variants[name].sha256)
 
 
+# --- what is shown -------------------------------------------------------------------------------------------------
+
+
+class Compared(Protocol):
+    """The result of a command that compares variants."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def choice(self) -> BakeOff: ...
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A result for people: the table with its head, without the places of its rows, and the lines below it."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+
+def show_result(
+    options: Namespace,
+    kind: Kind,
+    result: Compared,
+    write_page: Callable[[Path], None],
+    facts: Mapping[str, Any],
+    words: Words,
+) -> int:
+    """Write the page if one is wanted, and print the result: as JSON with these further facts, or in words. Returns the
+    exit code."""
+    report = Path(options.report) if options.report else None
+    if report is not None:
+        write_page(report)
+    choice = result.choice
+    if options.json:
+        asked = {"draw": choice.draw, "seed": choice.seed, "pairs_compared": choice.pairs}
+        suite = {"suite": choice.suite, "suite_sha256": choice.suite_sha256}
+        about = {"verdict": result.verdict, "model": result.model, **suite, **asked}
+        show_json({**about, **facts, "report": str(report) if report else None})
+        return result.verdict.exit_code
+    show(f"{kind.several} of {result.model} on {choice.suite}: {choice.draw} cases, drawn with seed {choice.seed}")
+    show_table([words.head, *((str(place), *row) for place, row in enumerate(words.rows, start=1))])
+    for line in words.notes:
+        show(line)
+    if report is not None:
+        show(f"report: {report}")
+    return result.verdict.exit_code
+
+
 OF_THE_MODEL = {"sha256", "size_bytes", "parameters", "licence", "peak_mib", "gpu_peak_mib"}
 """Facts that are the same for every variant, or are those of the process that asked all of them."""
+
+
+def variant_as_json(one: Ranked, choice: BakeOff) -> dict[str, Any]:
+    """What was measured of a variant, without its name, and without what belongs to the model."""
+    measured = {key: value for key, value in row_as_json(one, choice).items() if key not in OF_THE_MODEL}
+    return {"model_sha256": one.entry.facts.sha256, **measured}
 
 
 def confirmed_as_json(kind: Kind, name: str | None, confirmed: Confirmed | None) -> dict[str, Any] | None:

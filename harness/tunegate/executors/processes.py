@@ -17,6 +17,7 @@ from tunegate.exceptions import CannotJudge
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
+from tunegate.models.machine import cores
 from tunegate.models.model import Model
 
 STDERR = 2
@@ -53,7 +54,7 @@ class ProcessWorker:
     def __init__(self, number: int, count: int, timeout_s: float) -> None:
         self._number, self._timeout_s = number, timeout_s
         ours, theirs = socket.socketpair()
-        environment = {"OMP_NUM_THREADS": str(max(1, _cores() // count)), **os.environ}
+        environment = {"OMP_NUM_THREADS": str(max(1, cores() // count)), **os.environ}
         command = [*COMMAND, str(theirs.fileno()), str(number)]
         try:
             self._process = subprocess.Popen(
@@ -109,7 +110,3 @@ class ProcessWorker:
             return f"it ended with exit code {code}"
         memory = ", as a system does that runs out of memory" if -code == Signals.SIGKILL else ""
         return f"it was ended by {Signals(-code).name}{memory}"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

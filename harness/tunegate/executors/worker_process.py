@@ -6,19 +6,18 @@ is a pipe that only the parent holds open.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
 from multiprocessing.connection import Connection
 
 from tunegate.executors.held_model import HeldModel, portable
+from tunegate.standard_streams import die_with_standard_input
 
 
 def main(fd: int, number: int) -> None:
     """Answer calls until the parent closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
-    threading.Thread(target=_die_with_standard_input, daemon=True).start()
+    die_with_standard_input()
     held = HeldModel(number)
     with Connection(fd) as pipe:
         while True:
@@ -30,13 +29,6 @@ def main(fd: int, number: int) -> None:
                 pipe.send((True, getattr(held, method)(*arguments)))
             except Exception as error:
                 pipe.send((False, portable(error)))
-
-
-def _die_with_standard_input() -> None:
-    """End at once, even in the middle of a block: nobody is left to read the answers."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
+from tunegate.text.common_start import common_start
 from tunegate.verdicts.decision import Decision, find_stop
 from tunegate.verdicts.limits import any_not_measured
 from tunegate.verdicts.terms import Terms, conclude
@@ -260,7 +261,8 @@ def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Itera
     """
     in_order = cases if in_draw_order else _alike_together(cases)
     for start in range(0, len(cases), size):
-        yield _alike_together(in_order[start : start + size])
+        block = in_order[start : start + size]
+        yield _alike_together(block) if in_draw_order else block
 
 
 def _alike_together(cases: Sequence[Case]) -> list[Case]:
@@ -268,8 +270,7 @@ def _alike_together(cases: Sequence[Case]) -> list[Case]:
 
     Cases are about one document if their prompts go on alike where the prompts of all cases begin to differ.
     """
-    first, last = (choose((case.prompt_text for case in cases), default="") for choose in (min, max))
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    same = len(common_start(case.prompt_text for case in cases))
     heads = {case.id: case.prompt_text[same : same + DOCUMENT_CHARS] for case in cases}
     longest: dict[str, int] = {}
     for case in cases:

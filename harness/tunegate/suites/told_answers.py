@@ -19,12 +19,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 from math import ceil
 
 from tunegate.cases.case import Case
 from tunegate.reading.chats import Message
 from tunegate.reading.templates import pieces
+from tunegate.text.common_start import common_start
 from tunegate.text.normal_form import normalised
 from tunegate.text.words import compiled, length_in_words, spaced
 
@@ -149,19 +149,13 @@ def _common_ends(prompts: Sequence[str]) -> list[str]:
     """The whole sentences with which all prompts begin, and with which they end."""
     if len(set(prompts)) <= OWN:
         return []
-    start = _common_start(prompts)
-    end = _common_start([prompt[len(start) :][::-1] for prompt in prompts])[::-1]
+    start = common_start(prompts)
+    end = common_start([prompt[len(start) :][::-1] for prompt in prompts])[::-1]
     whole = [re.match(rf"(?s).*[{_ENDS}]", start), re.search(rf"(?s)[{_ENDS}].*", end)]
     return [found[0] for found in whole if found and length_in_words(spaced(found[0])) >= SHORTEST_QUESTION]
 
 
 _ENDS = r"\n.?!:。？！：។။।"
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return "".join(letter for letter, _ in same)
 
 
 def _without(fixed: Sequence[str], case: Case) -> Case:

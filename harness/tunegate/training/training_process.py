@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunegate.standard_streams import die_with_standard_input
 from tunegate.training.trainer import HELD
 
 
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     from tunegate_trainers import process
 
     if HELD in os.environ:
-        process.die_with_standard_input()
+        die_with_standard_input()
     process.set_environment()
     try:
         return process.main(Path(arguments[0]), Path(arguments[1]), open_suite, *arguments[2:])
