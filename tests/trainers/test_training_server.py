@@ -18,7 +18,7 @@ import pytest
 from tests.support.trainer_jobs import ARGS, MakeJob
 from tunegate.models.fingerprint import fingerprint
 from tunegate.training import trainer, training_server
-from tunegate.training.trainer import SubprocessTrainer, TrainJob
+from tunegate.training.trainer import SubprocessTrainer, TrainJob, forking_trainer
 from tunegate.training.training_server import TrainingServer
 
 pytestmark = [
@@ -206,10 +206,12 @@ def test_its_models_are_those_of_fresh_processes(make_job: MakeJob, method: str,
     args = ARGS | {"max_steps": 2}
     fresh, *forked = (make_job(method, name=name, args=args) for name in ("fresh", "one", "two"))
     assert SubprocessTrainer()(fresh).error is None
-    with closing(trainer.training_server()) as server:
+    with forking_trainer() as train:
+        train.prepare()
         for one in forked:
-            assert server.train([]) == 2  # it is the server that answers: a job without arguments is refused
-            assert SubprocessTrainer(server=server)(one).error is None
+            assert train.server is not None
+            assert train.server.train([]) == 2  # it is the server that answers: a job without arguments is refused
+            assert train(one).error is None
     assert [fingerprint(Path(one.output)) for one in forked] == [fingerprint(Path(fresh.output))] * 2
 
 
@@ -219,8 +221,8 @@ def test_a_training_whose_server_is_killed_goes_on_from_its_checkpoint(make_job:
     whole, cut = (make_job(name=name, args=args) for name in ("whole", "cut"))
     assert SubprocessTrainer()(whole).error is None
 
-    with closing(trainer.training_server()) as server, ThreadPoolExecutor(1) as pool:
-        result = pool.submit(SubprocessTrainer(server=server), cut)
+    with forking_trainer() as train, ThreadPoolExecutor(1) as pool:
+        result = pool.submit(train, cut)
         while not list(trainer.checkpoints_of(cut).glob("checkpoint-*/trainer_state.json")):
             assert not result.done()
             time.sleep(0.01)

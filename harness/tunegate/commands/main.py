@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,8 +66,7 @@ from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
-from tunegate.training.trainer import SubprocessTrainer, training_server
-from tunegate.training.training_server import TrainingServer
+from tunegate.training.trainer import SubprocessTrainer, forking_trainer
 from tunegate.trust.allowed import user_trust
 from tunegate.versions import installed_versions
 
@@ -186,28 +184,25 @@ def carry_out(path: Path, folder: Path | None, ledger: str | None = None) -> Run
     check_file_allowed(path)
     pipeline = load_pipeline(path, check_builder(), stage_validator())
     tell("run", _check_model(pipeline))
-    with (
-        RunLog.open(folder or path.parent / "runs" / pipeline.name) as log,
-        console.Bar() as bar,
-        closing(training_server()) as server,
-    ):
+    place = folder or path.parent / "runs" / pipeline.name
+    with RunLog.open(place) as log, console.Bar() as bar, forking_trainer() as train:
         tools = replace(
-            _tools(bar, server),
+            _tools(bar, train),
             pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
             ledger=ledger_of(ledger or pipeline.ledger, path.parent),
         )
         return PipelineRun(pipeline, log, tools).execute()
 
 
-def _tools(bar: console.Bar, server: TrainingServer) -> Tools:
+def _tools(bar: console.Bar, train: SubprocessTrainer) -> Tools:
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
     return Tools(
         open_model=open_model,
         model_folder=model_folder,
         model_sha256=model_sha256,
-        train=SubprocessTrainer(server=server),
-        prepare_training=server.start,
+        train=train,
+        prepare_training=train.prepare,
         versions=installed_versions,
         progress=bar.update,
         say=bar.say,

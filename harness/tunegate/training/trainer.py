@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -118,6 +118,11 @@ class SubprocessTrainer:
     command: tuple[str, ...] = PYTHON
     server: TrainingServer | None = None
 
+    def prepare(self) -> None:
+        """Let the server import, if there is one."""
+        if self.server is not None:
+            self.server.start()
+
     def __call__(self, job: TrainJob) -> TrainResult:
         folder = Path(job.output).parent
         job_file, result_file = folder / "job.json", folder / "result.json"
@@ -167,9 +172,11 @@ def _run(command: list[str], patience_s: float) -> int:
             raise
 
 
-def training_server() -> TrainingServer:
-    """A server for the trainings of one run; close it when the run has ended."""
-    return TrainingServer(PYTHON, {HELD: "1"}, STDERR)
+@contextlib.contextmanager
+def forking_trainer() -> Generator[SubprocessTrainer]:
+    """A trainer for the trainings of one run, whose server ends with the block."""
+    with contextlib.closing(TrainingServer(PYTHON, {HELD: "1"}, STDERR)) as server:
+        yield SubprocessTrainer(server=server)
 
 
 @dataclass(frozen=True, slots=True)
