@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.trainer_jobs import ARGS, job_maker
 from tunegate.training.trainer import SubprocessTrainer, TrainJob, forking_trainer
 
-TRAININGS = 4
+TRAININGS = 3
 
 
 def main() -> None:
