@@ -83,7 +83,9 @@ def is_there(process: int) -> bool:
 
 
 def wait_until_told() -> dict[str, str | int]:
+    end = time.monotonic() + 240
     while not Path("told.json").exists() or not Path("told.json").read_text():
+        assert time.monotonic() < end, "the training did not begin"
         time.sleep(0.01)
     return told()
 
