@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one process took. `peak_mib` is its largest resident size."""
+    """What one process took. `peak_mib` is its largest resident size; `cpu_seconds` are those of all its threads."""
 
     seconds: float
     peak_mib: float
     exit_code: int
+    cpu_seconds: float
 
 
 def measure(command: Sequence[str], cwd: str | None = None) -> Cost:
@@ -24,7 +25,8 @@ def measure(command: Sequence[str], cwd: str | None = None) -> Cost:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(time.perf_counter() - started, usage.ru_maxrss / 1024, process.returncode)
+    computing = usage.ru_utime + usage.ru_stime
+    return Cost(time.perf_counter() - started, usage.ru_maxrss / 1024, process.returncode, computing)
 
 
 def median_cost(command: Sequence[str], runs: int, cwd: str | None = None) -> Cost:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,17 @@ def set_environment() -> None:
     noise.hush(on_terminal=is_drawn_on(sys.stderr))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning)  # TRL and transformers, of each other's renamed options
+
+
+def import_libraries() -> None:
+    """Import what nearly every training uses, in advance; without the extra `train`, a training says what is missing.
+
+    Llama stands for all decoders, which share nearly all that its module imports.
+    """
+    with suppress(ImportError):
+        for name in ("torch", "transformers.models.llama.modeling_llama", "datasets", "peft", "transformers.trainer"):
+            importlib.import_module(name)
+        for name in ("AutoTokenizer", "AutoModelForCausalLM"):
+            getattr(importlib.import_module("transformers"), name)
+        for name in ("SFTTrainer", "DPOTrainer", "KTOTrainer"):
+            getattr(importlib.import_module("trl"), name)

@@ -13,6 +13,9 @@ from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "completion")
 
+BY_LENGTH = {"train_sampling_strategy": "group_by_length"}
+"""For TRL's config class: batches are random, of rows of like length, which need little padding."""
+
 
 class Options(MethodOptions):
     """The format of prompts and answers."""
@@ -44,7 +47,8 @@ def on_completions(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-    config = SFTConfig(**common.arguments(task.job))
+    by_length = BY_LENGTH if task.job.curriculum is None else {}
+    config = SFTConfig(**by_length | common.arguments(task.job))
     if task.options.chat_template is not None:
         loaded.tokenizer.chat_template = template_of(task.options.chat_template)
     check_tokenizer(loaded.tokenizer)

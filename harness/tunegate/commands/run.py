@@ -24,7 +24,7 @@ from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.tools import Tools
-from tunegate.training.trainer import SubprocessTrainer
+from tunegate.training.trainer import SubprocessTrainer, forking_trainer
 from tunegate.versions import installed_versions
 
 
@@ -53,16 +53,17 @@ def carry_out(path: Path, folder: Path | None, ledger: str | None = None, execut
     check_file_allowed(path)
     pipeline = load_pipeline(path, check_builder(), stage_validator())
     tell("run", check_model(pipeline))
-    with RunLog.open(folder or path.parent / "runs" / pipeline.name) as log, console.Bar() as bar:
+    place = folder or path.parent / "runs" / pipeline.name
+    with RunLog.open(place) as log, console.Bar() as bar, forking_trainer() as train:
         tools = replace(
-            _tools(bar, executor_of(executor, pipeline.executor)),
+            _tools(bar, executor_of(executor, pipeline.executor), train),
             pipeline_sha256=lambda: load_pipeline(path, check_builder()).sha256,
             ledger=ledger_of(ledger or pipeline.ledger, path.parent),
         )
         return PipelineRun(pipeline, log, tools).execute()
 
 
-def _tools(bar: console.Bar, executor: Executor) -> Tools:
+def _tools(bar: console.Bar, executor: Executor, train: SubprocessTrainer) -> Tools:
     from tunegate.executors.local import Local
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
@@ -71,7 +72,8 @@ def _tools(bar: console.Bar, executor: Executor) -> Tools:
         open_here=None if isinstance(executor, Local) else open_model,
         model_folder=model_folder,
         model_sha256=model_sha256,
-        train=SubprocessTrainer(),
+        train=train,
+        prepare_training=train.prepare,
         versions=installed_versions,
         progress=bar.update,
         say=bar.say,

@@ -60,6 +60,7 @@ class PipelineRun:
         with self.log.faults_on_record():
             run = self._open(begun)
             if self._is_open(run):
+                self.tools.prepare_training()
                 verdict, reason = self._stages()
                 if (verdict, reason) != (run.verdict, run.reason):
                     self.log.append(RunDecided(verdict=verdict, reason=reason))

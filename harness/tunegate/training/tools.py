@@ -40,6 +40,8 @@ class Tools:
     model_folder: Callable[[str], Path]
     model_sha256: Callable[[str], str | None]
     train: Trainer
+    prepare_training: Callable[[], None] = lambda: None
+    """Begins what the first training needs, while the run does something else."""
     versions: Callable[[], Mapping[str, str]] = dict
     progress: Progress = no_progress
     say: Callable[[str], None] = lambda line: None

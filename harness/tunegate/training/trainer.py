@@ -1,7 +1,8 @@
 """The seam between the engine and training: a model on disk and data in, a model on disk out.
 
 Every training runs in its own process (`training_process.py`), so that its memory is freed, a crash does not end the
-run, and the random state of one attempt cannot affect the next.
+run, and the random state of one attempt cannot affect the next. A run starts them from one process that has imported
+the libraries (`training_server.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,12 +24,16 @@ from tunegate.exceptions import Tampered
 from tunegate.models.fingerprint import file_sha256
 from tunegate.pipeline.launching import command_of
 from tunegate.record.record import FailureKind
+from tunegate.training.training_server import TrainingServer
 
 HELD = "TUNEGATE_STDIN_IS_HELD"
 """Set for a training whose standard input closes when its parent process ends."""
 
 ENDING_S = 15.0
 """How long a training whose trainer is not Tunegate's may take to end, when it is told to."""
+
+PYTHON = (sys.executable, "-m", "tunegate.training.training_process")
+"""The command of a training in one process, without its arguments."""
 
 STDERR = 2
 """The file descriptor for a training's output: standard output is for results."""
@@ -105,9 +110,18 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubprocessTrainer:
-    """Runs each job in a fresh Python process; its output goes to standard error."""
+    """Runs each job in a Python process of its own; its output goes to standard error.
 
-    command: tuple[str, ...] = (sys.executable, "-m", "tunegate.training.training_process")
+    With a `server`, the process is forked from one that has imported the libraries, where that is possible.
+    """
+
+    command: tuple[str, ...] = PYTHON
+    server: TrainingServer | None = None
+
+    def prepare(self) -> None:
+        """Let the server import, if there is one."""
+        if self.server is not None:
+            self.server.start()
 
     def __call__(self, job: TrainJob) -> TrainResult:
         folder = Path(job.output).parent
@@ -121,7 +135,13 @@ class SubprocessTrainer:
         started = time.monotonic()
         command = command_of(self.command, job.launcher, folder)
         patience_s = 0.0 if method_of(job.method).resumes else ENDING_S
-        returncode = _run([*command, str(job_file), str(result_file), job_sha256], patience_s)
+        arguments = [str(job_file), str(result_file), job_sha256]
+        returncode = None
+        if self.server is not None and command == list(self.command) and method_of(job.method).resumes:
+            returncode = self.server.train(arguments)
+        if returncode is None:
+            result_file.unlink(missing_ok=True)
+            returncode = _run([*command, *arguments], patience_s)
         seconds = time.monotonic() - started
         try:
             result = json.loads(result_file.read_text(encoding="utf-8"))
@@ -150,6 +170,13 @@ def _run(command: list[str], patience_s: float) -> int:
             finally:
                 process.kill()
             raise
+
+
+@contextlib.contextmanager
+def forking_trainer() -> Generator[SubprocessTrainer]:
+    """A trainer for the trainings of one run, whose server ends with the block."""
+    with contextlib.closing(TrainingServer(PYTHON, {HELD: "1"}, STDERR)) as server:
+        yield SubprocessTrainer(server=server)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """`python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]`: one training, one process.
 
+With `--serve DESCRIPTOR` it is the server from which trainings are forked (`training_server.py`).
+
 It connects trainers and suites, which do not import each other: a training may use a suite's checks as its reward, or
 watch a small draw of its gates.
 """
@@ -14,6 +16,7 @@ from typing import Any
 
 from tunegate.standard_streams import die_with_standard_input
 from tunegate.training.trainer import HELD
+from tunegate.training.training_server import SERVE, serve
 
 
 def open_suite(ref: Mapping[str, Any]) -> Any:
@@ -27,6 +30,8 @@ def open_suite(ref: Mapping[str, Any]) -> Any:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 with a model, 1 without a model, 130 when interrupted."""
+    if len(arguments) == 2 and arguments[0] == SERVE:
+        return serve(int(arguments[1]), _prepare, main)
     if len(arguments) not in (2, 3):
         print(
             "usage: python -m tunegate.training.training_process job.json result.json [SHA-256 of job.json]",
@@ -42,6 +47,14 @@ def main(arguments: list[str]) -> int:
         return process.main(Path(arguments[0]), Path(arguments[1]), open_suite, *arguments[2:])
     except KeyboardInterrupt:
         return 130
+
+
+def _prepare() -> None:
+    """What every training does before it reads its job."""
+    from tunegate_trainers import process
+
+    process.set_environment()
+    process.import_libraries()
 
 
 if __name__ == "__main__":
