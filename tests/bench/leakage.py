@@ -36,7 +36,7 @@ def main(rows: int = ROWS) -> None:
         print(f"{rows:,} rows, {label}: {whole.seconds:.1f} s ({whole.cpu_seconds:.1f} s of the processors), ")
         print(f"  {whole.tree_mib:.0f} MiB in all processes; {PLANTED} of {PLANTED} planted rows found, and no others")
         print(f"  {1e6 * (whole.cpu_seconds - half.cpu_seconds) / (rows - rows // 2):.0f} µs of a processor per row;")
-        print(f"  {whole.cpu_seconds / half.cpu_seconds:.2f} times the processor seconds of half as many rows")
+        print(f"  {whole.cpu_seconds / half.cpu_seconds:.2f} times the seconds of half as many rows", flush=True)
 
 
 def _cost(folder: Path, text: Callable[[random.Random], str], rows: int) -> Cost:
