@@ -42,7 +42,7 @@ FLOORS = (
     ("exceptions",),
     (
         *("seeds", "versions", "optional", "extensions", "addresses", "key_variables", "file_lock"),
-        *("standard_streams", "hashes", "whole_files"),
+        *("standard_streams", "hashes", "whole_files", "processes"),
     ),
     ("stats", "reading", "text"),
     ("cases", "progress", "trust"),

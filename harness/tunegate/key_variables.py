@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 MIN_CHARS = 12
@@ -51,5 +52,10 @@ def _named(text: str, keys: Sequence[tuple[str, str]]) -> str:
 
 def _keys(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """(value, name) of each variable with a key, longest first: one key may be part of another."""
-    named = ((value, name) for name, value in environment.items() if len(value) >= MIN_CHARS and _KEY.search(name))
+    named = ((value, name) for name, value in environment.items() if len(value) >= MIN_CHARS and _names_a_key(name))
     return sorted((pair for pair in named if not pair[0].startswith(_PLACE)), key=lambda pair: (-len(pair[0]), pair[1]))
+
+
+@lru_cache(maxsize=1024)
+def _names_a_key(name: str) -> bool:
+    return _KEY.search(name) is not None

@@ -63,10 +63,16 @@ class Bar:
         self._stream = stream or sys.stderr
         shown = _Drawn if is_drawn_on(self._stream) else _Logged
         self._shown: _Shown = shown(self._stream, clock)
+        self._said = self._label = ""
 
     def update(self, label: str, done: int, total: int, unit: str = "cases") -> None:
-        """Show that `done` of `total` cases of the gate `label` are judged; `unit` names what is counted instead."""
-        self._shown.update(printable(label), done, total, unit)
+        """Show that `done` of `total` cases of the gate `label` are judged; a total of 0 is not known yet.
+
+        `unit` names what is counted instead of cases.
+        """
+        if label != self._said:  # once for a gate, not for each of its cases
+            self._said, self._label = label, printable(label)
+        self._shown.update(self._label, done, total, unit)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -101,7 +107,13 @@ class _Drawn:
             self.close()
             self._label, self._began = label, self._clock()
             self._bar = tqdm(
-                total=total, initial=done, desc=label, unit=f" {unit}", leave=False, bar_format=_BAR, file=self._stream
+                total=total or None,
+                initial=done,
+                desc=label,
+                unit=f" {unit}",
+                leave=False,
+                bar_format=_BAR,
+                file=self._stream,
             )
         if rate_of(done - self._bar.initial, self._clock() - self._began) is not None:
             self._bar.bar_format = _BAR_AND_REST
@@ -131,7 +143,10 @@ class _Logged:
             self._label, self._began, self._told, self._begun_with = label, now, now, done
         elapsed = now - self._began
         due = self._told + (FIRST_MINUTE_S if elapsed <= 60 else LATER_S)
-        if now >= due and self._begun_with < done < total:
+        if now >= due and self._begun_with < done and not total:
+            self._told = now
+            print(f"{label}: {done} done", file=self._stream, flush=True)
+        elif now >= due and self._begun_with < done < total:
             self._told = now
             rate = rate_of(done - self._begun_with, elapsed)
             told = "" if rate is None else f", {rate:.2g} a second, about {duration(round((total - done) / rate))} left"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from inspect import signature
 from pathlib import Path
 
 BENCHES = ("startup", "stored_answers", "record", "hostile", "leakage", "leak_labels", "report", "generation")
@@ -15,12 +16,15 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: {' '.join(BENCHES)})"
     )
-    names = parser.parse_args().names or BENCHES
+    parser.add_argument("--rows", type=int, help="how many rows, for benches that can measure any number (leakage)")
+    options = parser.parse_args()
+    names = options.names or BENCHES
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no bench is named {', '.join(unknown)}; there are {', '.join(known)}")
     for name in names:
         print(f"--- {name}", flush=True)
-        importlib.import_module(f"tests.bench.{name}").main()
+        main_of = importlib.import_module(f"tests.bench.{name}").main
+        main_of(*([options.rows] if options.rows and signature(main_of).parameters else []))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""`tunegate leakage`: 100,000 training rows against 1,000 cases. Goal: under 60 s on 2 cores, and under 2 GB.
+"""`tunegate leakage`: training rows against 1,000 cases, on 2 cores and under 2 GB.
+
+Goals: 100,000 rows under 60 s; a million (`python -m tests.bench leakage --rows 1000000`) under 180 s, near linear.
 
 Two kinds of training data: texts of 20 to 120 words, and one template of 40 words with a name and a figure filled in,
 where every row shares nearly all its words with every case. A hundred cases are planted in each; all must be found.
@@ -8,16 +10,18 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.processes import measure
+from tests.bench.processes import Cost, measure
 
 ROWS, CASES, PLANTED = 100_000, 1_000, 100
+ROWS_PER_FILE = 500_000
+"""One file holds at most 512 MiB."""
 CODE = "import tunegate.cli; tunegate.cli.console_main()"
-COMMAND = [sys.executable, "-c", CODE, "leakage", "train.jsonl", "--suite", "suite.yaml", "--json"]
+COMMAND = [sys.executable, "-c", CODE, "leakage", "--suite", "suite.yaml", "--json"]
 TEMPLATE = (
     "You are a careful assistant of a hospital. Read the record of the patient named below and answer in one word "
     "whether the treatment should go on. If the record does not say, answer unknown. "
@@ -25,36 +29,45 @@ TEMPLATE = (
 )
 
 
-def main() -> None:
+def main(rows: int = ROWS) -> None:
     for label, text in (("free texts", _free_text), ("one template", _filled_template)):
         with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), text)
-            cost = measure(COMMAND, cwd=folder)
-            found = _found(folder)
-        print(f"{label}: {cost.seconds:.1f} s, {cost.peak_mib:.0f} MiB, {found} of {PLANTED} planted rows found")
+            half, whole = (_cost(Path(folder), text, count) for count in (rows // 2, rows))
+        print(f"{rows:,} rows, {label}: {whole.seconds:.1f} s ({whole.cpu_seconds:.1f} s of the processors), ")
+        print(f"  {whole.tree_mib:.0f} MiB in all processes; {PLANTED} of {PLANTED} planted rows found, and no others")
+        print(f"  {1e6 * (whole.cpu_seconds - half.cpu_seconds) / (rows - rows // 2):.0f} µs of a processor per row;")
+        print(f"  {whole.cpu_seconds / half.cpu_seconds:.2f} times the seconds of half as many rows", flush=True)
 
 
-def _found(folder: str) -> int:
-    """The planted rows that are named; any other row that is named is an error."""
-    output = subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True, check=False).stdout
-    rows = {leak["train_row"] for leak in json.loads(output)["leaks"]}
-    if any(row > PLANTED for row in rows):
-        raise SystemExit(f"{len([row for row in rows if row > PLANTED])} rows are named that no one planted")
-    return len(rows)
+def _cost(folder: Path, text: Callable[[random.Random], str], rows: int) -> Cost:
+    command = [*COMMAND, *_write(folder, text, rows)]
+    cost = measure(command, str(folder), folder / "found.json")
+    _check_found(folder / "found.json")
+    return cost
 
 
-def _write(folder: Path, text: object) -> None:
-    assert callable(text)
+def _check_found(output: Path) -> None:
+    """Every planted row must be named, and no other."""
+    rows = {(leak["train_file"], leak["train_row"]) for leak in json.loads(output.read_text())["leaks"]}
+    if rows != {("train-0.jsonl", row) for row in range(1, PLANTED + 1)}:
+        raise SystemExit(f"{PLANTED} rows were planted; found {len(rows)}: {sorted(rows)[:5]} and so on")
+
+
+def _write(folder: Path, text: Callable[[random.Random], str], rows: int) -> list[str]:
+    """Write the suite and the training rows; the names of the training files."""
     rng = random.Random(1)
-    cases = [str(text(rng)) for _ in range(CASES)]
+    cases = [text(rng) for _ in range(CASES)]
     (folder / "suite.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\n")
     with (folder / "cases.jsonl").open("w") as file:
         for number, case in enumerate(cases):
             file.write(json.dumps({"id": str(number), "prompt": case, "reference": "yes"}) + "\n")
-    with (folder / "train.jsonl").open("w") as file:
-        for number in range(ROWS):
-            prompt = f"{cases[number]} Thanks." if number < PLANTED else text(rng)
-            file.write(json.dumps({"prompt": prompt, "completion": " ".join(rng.choices(WORDS, k=30))}) + "\n")
+    starts = range(0, rows, ROWS_PER_FILE)
+    for at, start in enumerate(starts):
+        with (folder / f"train-{at}.jsonl").open("w") as file:
+            for number in range(start, min(rows, start + ROWS_PER_FILE)):
+                prompt = f"{cases[number]} Thanks." if number < PLANTED else text(rng)
+                file.write(json.dumps({"prompt": prompt, "completion": " ".join(rng.choices(WORDS, k=30))}) + "\n")
+    return [f"train-{at}.jsonl" for at in range(len(starts))]
 
 
 WORDS = [

@@ -222,12 +222,14 @@ def pipeline_run(folder: Path, *, draw: int = 100, promoted: bool = True, long: 
     return read_run(folder)
 
 
-def large_run(folder: Path) -> RunRecord:
-    """A gate of 2,000 cases, of which 200 have answers of 10 KB."""
+def large_run(folder: Path, cases: int = 2000) -> RunRecord:
+    """A gate of 2,000 cases, or another number: 15 % miss, and a tenth have answers of 10 KB."""
     rng = random.Random(1)
-    results = [passing(f"case-{n:04d}", rng) for n in range(1700)] + [missing(f"miss-{n}", rng) for n in range(100)]
-    results += [missing(f"long-{n}", rng, response=f"word{n} " * 1250) for n in range(200)]
-    return gate_run(folder, ("facts", results), accept=1800)
+    short, long = cases // 20, cases // 10
+    results = [passing(f"case-{n:04d}", rng) for n in range(cases - short - long)]
+    results += [missing(f"miss-{n}", rng) for n in range(short)]
+    results += [missing(f"long-{n}", rng, response=f"word{n} " * 1250) for n in range(long)]
+    return gate_run(folder, ("facts", results), accept=cases * 9 // 10)
 
 
 def failed_run(folder: Path) -> RunRecord:

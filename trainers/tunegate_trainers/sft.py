@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -13,7 +13,7 @@ from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "completion")
 
-BY_LENGTH = {"train_sampling_strategy": "group_by_length"}
+BY_LENGTH: dict[str, Any] = {"train_sampling_strategy": "group_by_length"}
 """For TRL's config class: batches are random, of rows of like length, which need little padding."""
 
 
@@ -47,7 +47,7 @@ def on_completions(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-    by_length = BY_LENGTH if task.job.curriculum is None else {}
+    by_length: dict[str, Any] = BY_LENGTH if task.job.curriculum is None else {}
     config = SFTConfig(**by_length | common.arguments(task.job))
     if task.options.chat_template is not None:
         loaded.tokenizer.chat_template = template_of(task.options.chat_template)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunegate.checks.outcome import Verdict
@@ -27,23 +27,33 @@ def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) ->
         raise ConfigError(
             f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; give each suite once"
         )
-    rows = list(_rows(list(dict.fromkeys(options.train))))
+    rows = _RowsOfFiles(list(dict.fromkeys(options.train)))
     with Bar() as bar:
         leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))
     verdict = Verdict.INVALID if leaks else Verdict.PASS
     cases = sum(len(suite.cases) for suite in suites)
     if options.json:
         found = [{key: value for key, value in asdict(leak).items() if key != "stage"} for leak in leaks]
-        show_json({"verdict": verdict, "rows": len(rows), "cases": cases, "leaks": found})
+        show_json({"verdict": verdict, "rows": rows.read, "cases": cases, "leaks": found})
     else:
-        _show(leaks, len(rows), cases)
+        _show(leaks, rows.read, cases)
     return verdict.exit_code
 
 
-def _rows(files: Sequence[str]) -> Iterator[TrainRow]:
-    for file in files:
-        for number, row in read_rows(Path(file)):
-            yield row_as_it_is(file, number, row)
+@dataclass(slots=True)
+class _RowsOfFiles:
+    """The rows of training files, read again each time; `read` is the number of rows that were read last."""
+
+    files: Sequence[str]
+    read: int = 0
+
+    def __iter__(self) -> Iterator[TrainRow]:
+        read = 0
+        for file in self.files:
+            for number, row in read_rows(Path(file)):
+                read += 1
+                yield row_as_it_is(file, number, row)
+        self.read = read
 
 
 def _show(leaks: Sequence[Leak], rows: int, cases: int) -> None:

@@ -66,7 +66,7 @@ class GateRequest:
     more: int = 0
     but_not: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def subject(self) -> str | None:
         """The SHA-256 of the weights or of the stored answers; None for a model that may answer differently."""
         return self.model.sha256 or answers_key(self.model)

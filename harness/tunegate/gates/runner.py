@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from tunegate.cases.case import Case
-from tunegate.checks.check import Sample, judge
+from tunegate.checks.answers.part import AnswerRule
+from tunegate.checks.check import Check, Sample, is_deterministic, judge
 from tunegate.checks.outcome import Outcome, keep_findings, shallow
 from tunegate.exceptions import Tampered
 from tunegate.gates.ask import ask, blocks_to_ask, by_case, open_questions, questions, repeats, samples_of
@@ -20,6 +21,7 @@ from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
 from tunegate.models.model import Model, Response, answers_the_same, check_weights, servers_of
 from tunegate.models.timing import Measured, executor_facts
+from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.record.gate_events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
@@ -279,7 +281,38 @@ def _alike_together(cases: Sequence[Case]) -> list[Case]:
 
 
 def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
-    """Judge as few samples at a time as the checks allow, so that an interruption loses few judged cases."""
-    size = max(check.batch_size for check in suite.checks)
-    for start in range(0, len(samples), size):
-        yield from judge(suite.checks, samples[start : start + size], suite.answer)
+    """Judge as few samples at a time as the checks allow, so that an interruption loses few judged cases.
+
+    Many samples whose checks are pure, such as stored answers, are judged by several processes: blocks of them, in
+    order, with the same outcomes.
+    """
+    judged = _Judge((suite.checks, suite.answer))
+    if len(samples) < SPREAD_FROM or not all(map(_is_pure, suite.checks)):
+        yield from judged.outcomes(samples)
+        return
+    blocks = (samples[start : start + JUDGED_AT_ONCE] for start in range(0, len(samples), JUDGED_AT_ONCE))
+    yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
+
+
+SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
+"""From this number of samples on, other processes judge too; and how many each is given at once."""
+
+
+def _is_pure(check: Check) -> bool:
+    """Whether any process can judge with a copy of the check: it is from the library, and asks no model or file."""
+    return is_deterministic(check) and type(check).__module__.partition(".")[0] in ("tunegate", "tunegate_suites")
+
+
+class _Judge:
+    """Judges samples by the checks and the answer rule of a suite."""
+
+    def __init__(self, by: tuple[Sequence[Check], AnswerRule]) -> None:
+        self._checks, self._answer = by
+
+    def outcomes(self, samples: Sequence[Sample]) -> Iterator[Outcome]:
+        size = max(check.batch_size for check in self._checks)
+        for start in range(0, len(samples), size):
+            yield from judge(self._checks, samples[start : start + size], self._answer)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Outcome]:
+        return list(self.outcomes(samples))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from tunegate.cases.case import asked
 from tunegate.leaks.parts import FEWEST_WORDS, Question, Segment, frame, length_beside, questions, segments
@@ -14,6 +15,9 @@ from tunegate.text.grams import COMMON, LONGEST_RUN, SHORTEST_RUN
 from tunegate.text.normal_form import normalised
 from tunegate.text.words import length_in_words
 
+Found = tuple[CaseText, float]
+Look = Callable[[TrainText], Iterator[Found]]
+"""A way to look: from a training text to the cases that it leaks, with the similarity of each."""
 Match = tuple[TrainText, CaseText, float]
 
 COVERED = 0.5
@@ -72,24 +76,57 @@ def _units(question: Question) -> Iterator[tuple[Question, str]]:
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
-def same_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+def same_questions(cases: Sequence[CaseText]) -> Look:
     """Rows that contain only the question of a case."""
     wanted = {case.normal: case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS}
-    for text in train:
+
+    def look(text: TrainText) -> Iterator[Found]:
         if text.is_question and text.normal in wanted:
-            yield text, wanted[text.normal], 1.0
+            yield wanted[text.normal], 1.0
+
+    return look
 
 
-def framed_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+def framed_questions(cases: Sequence[CaseText]) -> Look:
     """Rows whose question, without its frame, is a case's question that is too short for runs of words."""
     wanted: dict[str, list[CaseText]] = defaultdict(list)
     for case in cases:
         if case.part in ("prompt", "question") and FEWEST_WORDS <= case.length < SHORTEST_RUN:
             wanted[case.normal].append(case)
-    for text in train if wanted else ():
-        if text.is_question and _PARTED.search(text.text):
+    may_hold = holds_one_of(wanted)
+
+    def look(text: TrainText) -> Iterator[Found]:
+        if text.is_question and may_hold(text) and _PARTED.search(text.text):
             for normal in dict.fromkeys(_asked_in(text.text)):
-                yield from ((text, case, 1.0) for case in wanted.get(normal, ()) if normal != text.normal)
+                yield from ((case, 1.0) for case in wanted.get(normal, ()) if normal != text.normal)
+
+    return look
+
+
+def holds_one_of(normals: Iterable[str]) -> Callable[[TrainText], bool]:
+    """Whether a text may have a part whose normal form is one of these, by the first two words of each.
+
+    In plain ASCII without markup, the words of a part follow each other in the whole; any other text may have it.
+    Symbols separate words here: a label takes those beside it along ("Q-What is $5?" asks "What is $5?").
+    """
+    starts = [tuple(_WORD.findall(normal)[:2]) for normal in normals]
+    pairs = set(starts)
+    unclear = any(len(start) < 2 for start in starts)
+
+    def may_hold(text: TrainText) -> bool:
+        if not pairs:
+            return False
+        if unclear or not text.text.isascii() or _MARKUP.search(text.text):
+            return True
+        words = _WORD.findall(text.normal)
+        return not pairs.isdisjoint(pairwise(words))
+
+    return may_hold
+
+
+_WORD = re.compile(r"\w+")
+_MARKUP = re.compile(r"[<&{\[\x00-\x08\x0e-\x1f\x7f]|\*\*")
+"""What changes the words of a part: tags, entities, JSON, invisible characters, and bold type within a word."""
 
 
 def _asked_in(text: str) -> Iterator[str]:
@@ -107,7 +144,7 @@ _PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?
 """The kinds of text that may be a prompt with parts."""
 
 
-def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
+def inner_questions(cases: Sequence[CaseText]) -> Look:
     """Rows whose question is contained in a case's, and is most of it."""
     index: dict[str, set[int]] = defaultdict(set)
     compared = [case for case in cases if case.part in ("prompt", "question") and not case.needs_passage]
@@ -115,19 +152,27 @@ def inner_questions(train: Sequence[TrainText], cases: Sequence[CaseText]) -> It
         words = case.normal.split()
         for at in range(len(words) - SHORTEST_RUN + 1):
             index[" ".join(words[at : at + SHORTEST_RUN])].add(number)
-    for text in train:
+
+    def look(text: TrainText) -> Iterator[Found]:
         if not text.is_question:
-            continue
-        numbers = index.get(" ".join(text.normal.split()[:SHORTEST_RUN]), ())
+            return
+        numbers = index.get(" ".join(text.normal.split(maxsplit=SHORTEST_RUN)[:SHORTEST_RUN]), ())
         if not numbers or len(numbers) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
-            continue
+            return
         near = (compared[number] for number in sorted(numbers))
         holders = [case for case in near if f" {text.normal} " in f" {case.normal} "]
         if len({case.normal for case in holders}) > OWN:
-            continue
+            return
         for case in holders:
             if case.normal != text.normal and length >= COVERED * case.length:
-                yield text, case, 1.0
+                yield case, 1.0
+
+    return look
+
+
+def each(train: Iterable[TrainText], look: Look) -> Iterator[Match]:
+    """The matches of training texts, in their order, by one way to look."""
+    return ((text, case, share) for text in train for case, share in look(text))
 
 
 def taught_options(matches: Iterable[Match]) -> Iterator[Match]:

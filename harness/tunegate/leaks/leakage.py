@@ -14,7 +14,6 @@ Text that a template puts into every prompt has little weight (`grams`). docs/le
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -25,42 +24,24 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.leaks.by_question import (
     Match,
     asked_without_a_passage,
+    each,
     framed_questions,
     inner_questions,
     question_texts,
     same_questions,
     taught_options,
 )
-from tunegate.leaks.texts import (
-    SHORTEST_COMPARED,
-    STOCK_ANSWER_ROWS,
-    CaseText,
-    TrainRow,
-    TrainText,
-    case_texts,
-    rows_of,
-    train_texts,
-)
+from tunegate.leaks.short_prompts import short_prompts
+from tunegate.leaks.survey import CONTAINED, CaseIndex, survey
+from tunegate.leaks.texts import STOCK_ANSWER_ROWS, CaseText, StageRows, TrainRow, TrainText, case_texts, train_texts
 from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
 from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
-from tunegate.text.grams import (
-    LONGEST_RUN,
-    SHINGLE,
-    SHORTEST_RUN,
-    Containment,
-    RunFinder,
-    Vocabulary,
-    run_length,
-    runs,
-)
+from tunegate.text.grams import SHINGLE, Containment, runs
 from tunegate.text.minhash import NEARLY_THE_SAME, NearDuplicates
-from tunegate.text.normal_form import normalised, unescaped
-from tunegate.text.words import has_words_of_one_character, word_spans
+from tunegate.text.words import word_spans
 
-CONTAINED = 0.8
-"""The share of a case's runs that makes a leak; fitted on half of the gene tests (docs/leakage.md)."""
 ALL_PAIRS = 1000
 """Above this number of pairs, only the most similar case of each row, and row of each case, are reported."""
 
@@ -91,25 +72,35 @@ class Leak:
 
 def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
     """Find the rows of a stage's training data that leak a case of the suites; raises MissingExtra."""
-    return [replace(leak, stage=stage) for leak in compare(rows_of(data), suites, looking)]
+    return [replace(leak, stage=stage) for leak in compare(StageRows(data), suites, looking)]
 
 
-def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
+def compare(
+    rows: Iterable[TrainRow],
+    suites: Iterable[Suite],
+    looking: Looking | None = None,
+    processes: int | None = None,
+) -> list[Leak]:
     """Find the training rows that leak a case, in the order of the cases; raises MissingExtra.
 
-    Every such row and every such case is reported, and all their pairs if there are at most `ALL_PAIRS`.
+    Every such row and every such case is reported, and all their pairs if there are at most `ALL_PAIRS`. Rows that can
+    be iterated twice are not held in memory, unless they are compared by meaning. The result does not depend on the
+    number of processes (default: one per core if there are many rows).
     """
     suites, looking = list(suites), looking or Looking()
-    train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
-    pairs, counts = _Pairs(), asked_without_a_passage(train)
+    rows = list(rows) if isinstance(rows, Iterator) else rows
+    cases, parts = case_texts(suites), question_texts(suites)
+    surveyed = survey(rows, cases, parts, looking.progress, processes)
+    train = surveyed.texts(rows) if looking.embed is None else list(train_texts(rows).values())
+    pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, same_questions(train, parts))),
-        ("containment", filter(counts, framed_questions(train, [*cases, *parts]))),
-        ("containment", filter(counts, _sentences(train, [*cases, *parts]))),
-        ("containment", filter(counts, _contained(train, cases, parts, looking.progress))),
-        ("containment", inner_questions(train, [*cases, *parts])),
-        ("near_duplicate", _near_duplicates(train, cases, looking.progress)),
+        ("exact", filter(counts, each(train, same_questions(parts)))),
+        ("containment", filter(counts, each(train, framed_questions(both)))),
+        ("containment", filter(counts, each(train, short_prompts(both)))),
+        ("containment", filter(counts, _contained(train, surveyed.index, looking.progress))),
+        ("containment", each(train, inner_questions(both))),
+        ("near_duplicate", _near_duplicates(train, surveyed.index, looking.progress)),
         ("embedding", _alike(train, cases, looking)),
     ):
         for text, case, similarity in matches:
@@ -152,64 +143,17 @@ def _exact(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Ma
             yield questions[case.normal], case, 1.0
 
 
-def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    """Prompts too short for runs of words, if they are a whole sentence or line of a training text."""
-    short = {
-        case.normal: case
-        for case in reversed(cases)
-        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
-    }
-    if not short:
-        return
-    for text in train:
-        for sentence in sentences(text.text):
-            if sentence in short:
-                yield text, short[sentence], 1.0
-
-
-def sentences(text: str) -> set[str]:
-    """The sentences and lines of a text in their normal form; in scripts without word spaces, a space ends a phrase."""
-    text = unescaped(text)
-    parts = _ENDS.split(text)
-    if has_words_of_one_character(text):
-        parts += text.split()
-    return {normalised(part) for part in parts}
-
-
-_ENDS = re.compile('[\n"“”„«»「」『』:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)')
-
-
-def _contained(
-    train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText], progress: Progress | None
-) -> Iterator[Match]:
-    """Whole texts and their parts are weighted separately: what a text shares with its own part is not a template."""
-    groups = [_Runs(cases), _Runs(parts)]
-    finder = RunFinder(run for group in groups for run in group.vocabulary.texts)
+def _contained(train: Sequence[TrainText], index: CaseIndex, progress: Progress | None) -> Iterator[Match]:
+    finder = index.finder()
     found = [finder.find(text.normal.split()) for text in _counted("runs of words", train, progress)]
-    for group in groups:
-        yield from taught_options(_without_stock_answers(group.matches(train, found)))
-
-
-class _Runs:
-    """Texts of cases, by their runs of words."""
-
-    def __init__(self, cases: Sequence[CaseText]) -> None:
-        self._cases = [case for case in cases if case.length >= SHORTEST_RUN]
-        self._grams = [runs(words, run_length(words)) for words in (case.normal.split() for case in self._cases)]
-        self.vocabulary = Vocabulary(self._grams)
-
-    def matches(self, train: Sequence[TrainText], found: Sequence[set[str]]) -> list[Match]:
-        """The pairs of a training text and a case that it contains, by the runs found in each text."""
-        own = [shared & self.vocabulary.texts.keys() for shared in found]
-        for shared in own:
-            self.vocabulary.add(shared)
-        match = Containment(self._grams, self.vocabulary, CONTAINED).matcher()
-        return [
-            (text, self._cases[number], share)
-            for text, shared in zip(train, own, strict=True)
-            if shared
-            for number, share in match(shared)
+    for group in (index.whole, index.of_parts):
+        match = Containment(group.grams, group.vocabulary, CONTAINED).matcher()
+        matches = [
+            (text, group.cases[number], share)
+            for text, shared in zip(train, found, strict=True)
+            for number, share in match(shared & group.vocabulary.texts.keys())
         ]
+        yield from taught_options(_without_stock_answers(matches))
 
 
 def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
@@ -221,23 +165,14 @@ def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
             yield text, case, share
 
 
-def _near_duplicates(
-    train: Sequence[TrainText], cases: Sequence[CaseText], progress: Progress | None
-) -> Iterator[Match]:
-    """Ignores shorter cases: "I want help to see my order" and "I need help to see my order" are two requests."""
-    compared = [case for case in cases if case.part != "reference" and case.length >= LONGEST_RUN]
-    if not compared:
+def _near_duplicates(train: Sequence[TrainText], index: CaseIndex, progress: Progress | None) -> Iterator[Match]:
+    if not index.near.cases:
         return
-    shingles = [runs(case.normal.split(), SHINGLE) for case in compared]
-    vocabulary = Vocabulary(shingles)
-    longest = max(len(case.normal.split()) for case in compared) / NEARLY_THE_SAME
-    near = [text for text in train if SHORTEST_COMPARED <= len(text.normal.split()) <= 2 * longest]
-    for text in near:
-        vocabulary.add(run for run in runs(text.normal.split(), SHINGLE) if run in vocabulary.texts)
-    match = NearDuplicates(shingles, vocabulary, NEARLY_THE_SAME).matcher()
+    match = NearDuplicates(index.near.grams, index.near.vocabulary, NEARLY_THE_SAME).matcher()
+    near = [text for text in train if len(text.normal.split()) in index.compared_lengths]
     for text in _counted("near-duplicates", near, progress):
         for number, similarity in match(runs(text.normal.split(), SHINGLE)):
-            yield text, compared[number], similarity
+            yield text, index.near.cases[number], similarity
 
 
 def _alike(train: Sequence[TrainText], cases: Sequence[CaseText], looking: Looking) -> Iterator[Match]:

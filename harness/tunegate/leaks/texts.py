@@ -67,14 +67,26 @@ def told(prompt: Prompt) -> tuple[str, ...]:
     return tuple(message["content"] for message in turns if message["role"] == "system")
 
 
-def rows_of(data: TrainingData) -> Iterator[TrainRow]:
-    """A stage's training examples: plain text, prompts and completions, both sides of preference pairs."""
-    for example in data.examples:
-        texts = tuple(example.answers.values())
-        if example.prompt is None:
-            yield TrainRow(str(data.path), example.number, texts)
-        else:
-            yield TrainRow(str(data.path), example.number, (asked(example.prompt),), (*told(example.prompt), *texts))
+@dataclass(frozen=True, slots=True)
+class StageRows:
+    """A stage's training examples as rows, made again each time they are iterated.
+
+    Plain text, prompts and completions, both sides of preference pairs.
+    """
+
+    data: TrainingData
+
+    def __len__(self) -> int:
+        return len(self.data.examples)
+
+    def __iter__(self) -> Iterator[TrainRow]:
+        path = str(self.data.path)
+        for example in self.data.examples:
+            texts = tuple(example.answers.values())
+            if example.prompt is None:
+                yield TrainRow(path, example.number, texts)
+            else:
+                yield TrainRow(path, example.number, (asked(example.prompt),), (*told(example.prompt), *texts))
 
 
 def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:

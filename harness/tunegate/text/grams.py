@@ -53,6 +53,11 @@ class Vocabulary:
         return sum(self.weight(run) for run in grams)
 
 
+def shingles_in_order(words: Sequence[str]) -> list[str]:
+    """The run of `SHINGLE` words that begins at each word; empty for a shorter text."""
+    return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
+
+
 class RunFinder:
     """Finds the cases' runs, of several lengths, in a training text: one look-up per word, by a run's first words."""
 
@@ -61,12 +66,16 @@ class RunFinder:
         self._lengths: dict[str, set[int]] = defaultdict(set)
         for run in self._grams:
             words = run.split()
-            self._lengths[" ".join(words[:SHORTEST_RUN])].add(len(words))
+            self._lengths[" ".join(words[:SHINGLE])].add(len(words))
 
-    def find(self, words: Sequence[str]) -> set[str]:
+    def find(self, words: Sequence[str], shingles: Sequence[str] | None = None) -> set[str]:
+        """The runs in a text; `shingles` are those of its words (`shingles_in_order`), if they are known."""
+        shingles = shingles_in_order(words) if shingles is None else shingles
+        if self._lengths.keys().isdisjoint(shingles):
+            return set()
         found: set[str] = set()
-        for at in range(len(words) - SHORTEST_RUN + 1):
-            for length in self._lengths.get(" ".join(words[at : at + SHORTEST_RUN]), ()):
+        for at, shingle in enumerate(shingles):
+            for length in self._lengths.get(shingle, ()):
                 found.add(" ".join(words[at : at + length]))
         return found & self._grams
 

@@ -1,0 +1,40 @@
+"""Prompts too short for runs of words, if they are a whole sentence or line of a training text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tunegate.leaks.by_question import Found, Look, holds_one_of
+from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText
+from tunegate.text.grams import SHORTEST_RUN
+from tunegate.text.normal_form import normalised, unescaped
+from tunegate.text.words import has_words_of_one_character
+
+
+def short_prompts(cases: Sequence[CaseText]) -> Look:
+    """Texts with a short prompt or question as a sentence or line of its own."""
+    short = {
+        case.normal: case
+        for case in reversed(cases)
+        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
+    }
+    may_hold = holds_one_of(short)
+
+    def look(text: TrainText) -> Iterator[Found]:
+        if may_hold(text):
+            yield from ((short[sentence], 1.0) for sentence in sentences(text.text) if sentence in short)
+
+    return look
+
+
+def sentences(text: str) -> set[str]:
+    """The sentences and lines of a text in their normal form; in scripts without word spaces, a space ends a phrase."""
+    text = unescaped(text)
+    parts = _ENDS.split(text)
+    if has_words_of_one_character(text):
+        parts += text.split()
+    return {normalised(part) for part in parts}
+
+
+_ENDS = re.compile('[\n"“”„«»「」『』:;?!。｡？！：；।॥؟؛۔។၊။།።፧]|[.．](?:\\s|$)')

@@ -1,0 +1,150 @@
+"""Pure work spread over processes: the same results in the same order, whatever the number of processes.
+
+A worker is a fresh interpreter that reads blocks from its standard input and writes results to its standard output. It
+never imports the caller's main module, as `multiprocessing` would; it ends when its input ends, so none outlives a
+caller that was killed. A block whose worker died is done by the caller itself.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from itertools import chain, islice
+from typing import Any, TypeVar, cast
+
+MOST_PROCESSES = 8
+"""Above this number, the caller cannot read blocks as fast as the workers do them."""
+DONE_HERE = 4
+"""This many blocks are done without processes: a worker takes about half a second to start."""
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Setup = TypeVar("Setup")
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+
+def in_order(
+    build: Callable[[Setup], Callable[[Block], Result]],
+    setup: Setup,
+    blocks: Iterable[Block],
+    processes: int | None = None,
+) -> Iterator[Result]:
+    """Yield `build(setup)(block)` for each block, in order; an exception is raised where its result would be.
+
+    `build` is a function or class of a module, and `setup`, blocks and results can be pickled. At most two blocks per
+    process are held at a time. `processes` is by default one per core, and one means: here, without any process. All
+    processes are gone when the iterator is exhausted, closed or interrupted.
+    """
+    blocks = iter(blocks)
+    first = list(islice(blocks, DONE_HERE + 1))
+    count = min(MOST_PROCESSES, usable_cores()) if processes is None else processes
+    if count < 2 or (processes is None and len(first) <= DONE_HERE):
+        work = build(setup)
+        yield from (work(block) for block in chain(first, blocks))
+    else:
+        yield from _spread(build, setup, chain(first, blocks), count)
+
+
+def _spread(
+    build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterator[Any], count: int
+) -> Iterator[Any]:
+    started = [_Worker(build, setup) for _ in range(count)]
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    for worker in started:
+        idle.put(worker)
+    here = cache(lambda: build(setup))
+
+    def do(block: Any) -> tuple[bool, Any]:
+        worker = idle.get()
+        try:
+            return worker.ask(block)
+        finally:
+            idle.put(worker)
+
+    executor = ThreadPoolExecutor(count)
+    waiting: deque[tuple[Any, Future[tuple[bool, Any]]]] = deque()
+    try:
+        while True:
+            for block in islice(blocks, 2 * count - len(waiting)):
+                waiting.append((block, executor.submit(do, block)))
+            if not waiting:
+                return
+            block, future = waiting.popleft()
+            try:
+                fine, result = future.result()
+            except (OSError, EOFError, pickle.UnpicklingError):  # killed, perhaps because memory ran out
+                fine, result = True, here()(block)
+            if not fine:
+                raise result
+            yield result
+    finally:
+        for worker in started:
+            worker.kill()
+        executor.shutdown(cancel_futures=True)
+        for worker in started:
+            worker.close()
+
+
+class _Worker:
+    """One process, and the pipes to it."""
+
+    def __init__(self, build: Callable[[Any], Callable[[Any], Any]], setup: Any) -> None:
+        program = f"import sys; sys.path[:] = {sys.path!r}; from tunegate.processes import serve; serve()"
+        self._process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._greeting: Any = (build, setup)
+
+    def ask(self, block: Any) -> tuple[bool, Any]:
+        """Whether the block was done, and its result or its exception; raises OSError or EOFError for a dead worker."""
+        to, back = self._process.stdin, self._process.stdout
+        assert to is not None
+        assert back is not None
+        if self._greeting is not None:
+            pickle.dump(self._greeting, to, pickle.HIGHEST_PROTOCOL)
+            self._greeting = None
+        pickle.dump(block, to, pickle.HIGHEST_PROTOCOL)
+        to.flush()
+        return cast("tuple[bool, Any]", pickle.load(back))
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what was not yet written has no reader any more
+                pipe.close()
+
+
+def serve() -> None:
+    """Do blocks from standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the caller decides
+    blocks, results = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a library prints must not get between the results
+    build, setup = pickle.load(blocks)
+    work = build(setup)
+    while True:
+        try:
+            block = pickle.load(blocks)
+        except EOFError:
+            return
+        try:
+            answer = (True, work(block))
+        except Exception as error:
+            answer = (False, error)
+        pickle.dump(answer, results, pickle.HIGHEST_PROTOCOL)
+        results.flush()

@@ -1,0 +1,97 @@
+"""Work spread over processes: in order, with the same results, and no process is left when it ends in any way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tunegate import processes
+from tunegate.exceptions import ConfigError
+from tunegate.processes import in_order
+
+ROWS = range(30)
+
+
+def adder(to: int) -> Callable[[int], tuple[int, int]]:
+    def add(number: int) -> tuple[int, int]:
+        if number == 7 and to < 0:
+            raise ConfigError("seven is refused")
+        if number == 9 and to == 1000 and os.environ.get("TEST_PARENT") != str(os.getpid()):
+            os._exit(9)  # as if the system had killed it
+        sys.stdout.write("a word between the results")
+        return number + to, os.getpid()
+
+    return add
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes that were started; all must have ended when the test ends."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    class Watched(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: object, **named: object) -> None:
+            super().__init__(*args, **named)  # type: ignore[call-overload]
+            children.append(self)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", Watched)
+    monkeypatch.setenv("TEST_PARENT", str(os.getpid()))
+    yield children
+    assert all(child.poll() is not None for child in children)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_results_are_in_order_whatever_the_number_of_processes(
+    count: int, started: list[subprocess.Popen[bytes]]
+) -> None:
+    results = list(in_order(adder, 5, iter(ROWS), count))
+    assert [total for total, _ in results] == [number + 5 for number in ROWS]
+    assert len(started) == (count if count > 1 else 0)
+    assert (os.getpid() in {pid for _, pid in results}) == (count == 1)
+
+
+def test_few_blocks_start_no_process(started: list[subprocess.Popen[bytes]]) -> None:
+    assert len(list(in_order(adder, 5, range(processes.DONE_HERE)))) == processes.DONE_HERE
+    assert not started
+
+
+def test_an_exception_is_raised_where_its_result_would_be(started: list[subprocess.Popen[bytes]]) -> None:
+    results = in_order(adder, -1, iter(ROWS), 2)
+    assert [next(results)[0] for _ in range(7)] == list(range(-1, 6))
+    with pytest.raises(ConfigError, match="seven is refused"):
+        next(results)
+    assert len(started) == 2
+
+
+def test_a_block_whose_process_died_is_done_here(started: list[subprocess.Popen[bytes]]) -> None:
+    results = list(in_order(adder, 1000, iter(ROWS), 2))
+    assert [total for total, _ in results] == [number + 1000 for number in ROWS]
+    assert results[9][1] == os.getpid()
+    assert len(started) == 2
+
+
+def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess.Popen[bytes]]) -> None:
+    with closing(in_order(adder, 5, iter(ROWS), 2)) as results:  # type: ignore[type-var]
+        assert next(results)[0] == 5
+    assert len(started) == 2
+
+
+def test_workers_end_with_a_caller_that_was_killed() -> None:
+    """SIGKILL of the caller closes its pipes, and a worker without input ends."""
+    code = (
+        "import os\nfrom tests.test_processes import adder\nfrom tunegate.processes import in_order\n"
+        "results = in_order(adder, 5, iter(range(10**9)), 2)\n"
+        "print({next(results)[1] for _ in range(20)}, flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1]
+    )
+    workers = [int(pid) for pid in ended.stdout.strip().strip("{}").split(",")]
+    assert len(workers) == 2
+    assert ended.returncode == -9  # `run` has returned: no worker holds the pipe of its errors open any more
