@@ -117,7 +117,7 @@ def test_the_command_line_writes_the_ledger_of_the_project(
     """The pipeline names its ledger; the flag replaces it. The model and its training are scripted."""
     monkeypatch.delenv(VARIABLE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_command, "_tools", lambda bar, executor: tools())
+    monkeypatch.setattr(run_command, "_tools", lambda bar, executor, train: tools())
     monkeypatch.setattr(run_command, "check_model", lambda pipeline: [])
     path = write_pipeline(tmp_path / "project", ALONE + "ledger: shared\n")
     assert load(path).ledger == str(path.parent / "shared")
