@@ -62,12 +62,20 @@ class TestTrainer:
     pytestmark = real_training
 
     @pytest.mark.parametrize(
-        ("method", "peft", "train"),
-        [("sft", LORA | {"lora_dropout": 0.1}, None), ("sft", None, UNFREEZING), ("dpo", LORA, None)],
-        ids=["lora", "unfreezing", "dpo"],
+        ("method", "peft", "train", "order"),
+        [
+            ("sft", LORA | {"lora_dropout": 0.1}, None, "group_by_length"),
+            ("sft", None, UNFREEZING, "group_by_length"),
+            ("sft", LORA, None, "batch_rebalance"),
+            ("dpo", LORA, None, "random"),
+        ],
+        ids=["lora", "unfreezing", "rebalanced", "dpo"],
     )
-    def test_it_goes_on_to_the_same_weights(self, make_job: MakeJob, method: str, peft: Any, train: Any) -> None:
-        more = {"peft": peft, "train": train, "args": SAVING, "save": "adapter" if peft else "merged"}
+    def test_it_goes_on_to_the_same_weights(
+        self, make_job: MakeJob, method: str, peft: Any, train: Any, order: str
+    ) -> None:
+        args = SAVING | {"train_sampling_strategy": order}
+        more = {"peft": peft, "train": train, "args": args, "save": "adapter" if peft else "merged"}
         whole, cut = (make_job(method, name=name, **more) for name in ("whole", "cut"))
         log, summary = run(whole)
         interrupted(cut, 5)

@@ -19,7 +19,17 @@ from tunegate.models.fingerprint import ADAPTER_CONFIG
 from tunegate.models.open_model import find_model
 from tunegate.progress import is_drawn_on
 from tunegate.training.trainer import TrainJob, checkpoints_of
-from tunegate_trainers import checkpoints, curriculum, effects, freezing, peft_configs, quantized, ranks, turn_ends
+from tunegate_trainers import (
+    checkpoints,
+    curriculum,
+    effects,
+    freezing,
+    peft_configs,
+    quantized,
+    ranks,
+    row_order,
+    turn_ends,
+)
 from tunegate_trainers.task import Task
 from tunegate_trainers.training_rows import Loaded, Rows
 
@@ -39,6 +49,7 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
         turn_ends.settle(loaded.model, loaded.tokenizer)
     trainer, rows = build(ordered, loaded)
     ranks.check(trainer, job)
+    row_order.repeat_when_resumed(trainer)
     freezing.freeze(trainer, job.train)
     watch(trainer, job)
     gate = watch_gate(task, trainer, loaded.tokenizer)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
 
-from tunegate_trainers import common, training_rows, turn_ends
+from tunegate_trainers import common, row_order, training_rows, turn_ends
 from tunegate_trainers.chat_templates import check_setting, check_tokenizer, template_of
 from tunegate_trainers.task import MethodOptions, Task
 
 ROW = ("prompt", "completion")
-
-BY_LENGTH: dict[str, Any] = {"train_sampling_strategy": "group_by_length"}
-"""For TRL's config class: batches are random, of rows of like length, which need little padding."""
 
 
 class Options(MethodOptions):
@@ -47,7 +44,7 @@ def on_completions(
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-    by_length: dict[str, Any] = BY_LENGTH if task.job.curriculum is None else {}
+    by_length = row_order.BY_LENGTH if task.job.curriculum is None else {}
     config = SFTConfig(**by_length | common.arguments(task.job))
     if task.options.chat_template is not None:
         loaded.tokenizer.chat_template = template_of(task.options.chat_template)
