@@ -90,7 +90,8 @@ async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, b
     if told.get("version") is not None:
         invariant = told.get("enable_deterministic_inference")
         return _versioned("SGLang", told["version"]), invariant if isinstance(invariant, bool) else None
-    return _versioned("TGI", _object(await _get(root, "/info")).get("version")), None
+    info = _object(await _get(root, "/info"))
+    return _versioned("TGI", info.get("version")) if "model_id" in info else "", None
 
 
 def _versioned(software: str, version: Any) -> str:
