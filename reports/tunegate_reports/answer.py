@@ -52,6 +52,11 @@ class Answer:
         return f"{self.what}: {self.why.rstrip('.')}." if self.why else f"{self.what}."
 
 
+def fault_word(run: RunRecord) -> str:
+    """What to call the faults of a run: one that passed went on after them."""
+    return "Earlier fault" if run.verdict is Verdict.PASS else "Fault"
+
+
 def answer(run: RunRecord) -> Answer:
     """Say whether the model was promoted, or whether the gates passed, and why."""
     gates = _gates_alone(run)

@@ -17,6 +17,7 @@ from tunegate_reports.answer import (
     STATE_WORDS,
     capitalised,
     count_words,
+    fault_word,
     ledger_of,
     luck_alone,
     luck_of,
@@ -140,7 +141,7 @@ def _passed_of(decided: list[GateView]) -> str:
 
 def _notices(view: View) -> Iterator[Markup]:
     for fault in view.run.faults:
-        yield tag("p", tag("strong", "Fault: "), fault, class_="notice")
+        yield tag("p", tag("strong", f"{fault_word(view.run)}: "), fault, class_="notice")
     yield from leak_notices(view.run)
 
 

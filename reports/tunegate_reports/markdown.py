@@ -24,6 +24,7 @@ from tunegate_reports.answer import (
     CASE_WORDS,
     DRAW_WORDS,
     capitalised,
+    fault_word,
     gate_words,
     ledger_of,
     luck_alone,
@@ -55,7 +56,7 @@ def markdown_summary(run: RunRecord) -> str:
     """The summary as GitHub-flavoured Markdown."""
     shown = view(run)
     lines = [f"**{SIGNS[shown.answer.verdict]} {_text(shown.answer.sentence, None)}**", ""]
-    lines += [f"- Fault: {_text(fault)}" for fault in run.faults]
+    lines += [f"- {fault_word(run)}: {_text(fault)}" for fault in run.faults]
     lines += [
         f"- Waived: {_text(waiver['stage'])}, attempt {waiver['attempt']}, {_text(waiver['gate'])} missed. "
         f"{_text(waiver_words(waiver), None)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from tests.support.fake_run import HOSTILE, failed_run, gate_run, leaked_run, missing, outcomes, pipeline_run
 from tunegate.record.record import RunRecord
+from tunegate_reports.html import render
 from tunegate_reports.markdown import UNPRINTABLE, _text, code, markdown_summary, write_markdown  # pyright: ignore
+from tunegate_reports.view import view
 
 TEXT = st.text(st.characters(codec="utf-8")) | st.text("`*_[]()<>!|~&#@:/\\ \nw.-+1x", max_size=40)
 
@@ -43,6 +46,12 @@ def test_the_summary_of_a_pipeline(tmp_path: Path) -> None:
 def test_faults_and_leaks_are_told(tmp_path: Path) -> None:
     assert "- Fault: attempt 2 of stage sft: the loss became infinite" in markdown_summary(failed_run(tmp_path / "a"))
     assert "1 training row also stands in suite facts" in markdown_summary(leaked_run(tmp_path / "b"))
+
+
+def test_a_run_that_passed_went_on_after_its_faults(tmp_path: Path) -> None:
+    run = replace(pipeline_run(tmp_path), faults=("interrupted",))
+    assert "- Earlier fault: interrupted" in markdown_summary(run)
+    assert "<strong>Earlier fault: </strong>interrupted" in render(view(run))
 
 
 def test_the_list_of_missed_cases_is_bounded(tmp_path: Path) -> None:
