@@ -20,9 +20,11 @@ from tunegate.executors.executor import Executor, Opening
 from tunegate.executors.executor_spec import executor_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.processes import usable_cores
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.side_by_side import SideBySide, TrainingProcesses, visible_gpus
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer, forking_trainer
 from tunegate.versions import installed_versions
@@ -68,6 +70,7 @@ def _tools(bar: console.Bar, executor: Executor, train: SubprocessTrainer) -> To
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
     return Tools(
+        side_by_side=_side_by_side(executor),
         open_model=lambda spec: executor.open(Opening(spec)),
         open_here=None if isinstance(executor, Local) else open_model,
         model_folder=model_folder,
@@ -80,3 +83,12 @@ def _tools(bar: console.Bar, executor: Executor, train: SubprocessTrainer) -> To
         embed=embed,
         tokens=lambda model: local_tokens(model) or Estimate(),
     )
+
+
+def _side_by_side(executor: Executor) -> SideBySide | None:
+    """Where several attempts are trained at once, if anywhere."""
+    from tunegate.executors.processes import Processes
+
+    if isinstance(executor, Processes) and executor.count > 1:
+        return TrainingProcesses(executor.count, usable_cores(), visible_gpus())
+    return None
