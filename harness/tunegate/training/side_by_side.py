@@ -38,7 +38,10 @@ class SideBySide(Protocol):
     """A place where several trainings run at once, at most `places`."""
 
     @property
-    def places(self) -> int: ...
+    def places(self) -> int:
+        """How many there are now: a node may be lost."""
+        ...
+
     def begin(self, job: TrainJob) -> Training: ...
 
 
@@ -47,6 +50,9 @@ class Begun:
 
     def __init__(self) -> None:
         self._by_attempt: dict[int, tuple[str, Training]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_attempt)
 
     def __contains__(self, number: int) -> bool:
         return number in self._by_attempt
@@ -68,6 +74,11 @@ class Begun:
         result = self._by_attempt[number][1].result()
         del self._by_attempt[number]
         return result
+
+    def keep(self, count: int) -> None:
+        """Stop all but the first `count`, to make room; they begin again later, from their checkpoints."""
+        for number in sorted(self._by_attempt)[max(0, count) :]:
+            self._by_attempt.pop(number)[1].stop()
 
     def stop(self) -> list[int]:
         """Stop all; returns the attempts whose trainings were begun and not needed."""

@@ -344,6 +344,8 @@ class StageRun:
             model.close()
 
     def _open_model(self, on_disk: ModelOnDisk) -> Model:
+        if self.side_by_side is not None and self.begun:
+            self.begun.keep(self.side_by_side.places - 1)  # the model needs one
         model = self.tools.open_model(on_disk.path)
         self._check_unchanged(on_disk, model.sha256)
         return model
