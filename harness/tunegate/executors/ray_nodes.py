@@ -70,7 +70,7 @@ class RayNodes:
         """The copies that the nodes have room for; waits for a node that has room for one."""
         until = time.monotonic() + self.patience_s
         while True:
-            nodes = [node for node in ray.nodes() if node["Alive"]]
+            nodes = _living(ray)
             shares = shares_of(nodes, self.gpus_per_model, self.cpus_per_model)
             if shares:
                 return shares
@@ -241,6 +241,13 @@ def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> tuple[li
         except Exception as error:  # it died while it started, or its node has other software
             faults.append(f"{actor.place}: {cause_of(error)}")
     return ready, faults
+
+
+def _living(ray: Any) -> list[Mapping[str, Any]]:
+    try:
+        return [node for node in ray.nodes() if node["Alive"]]
+    except Exception as error:  # Ray's own: the head is gone
+        raise CannotJudge(f"executor ray: the cluster tells no nodes: {cause_of(error)}") from error
 
 
 def in_words(share: Share) -> str:

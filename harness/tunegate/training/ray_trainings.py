@@ -12,14 +12,14 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from tunegate.data.methods import method_of
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import WorkerLost
 from tunegate.executors.held_model import portable
@@ -30,6 +30,8 @@ from tunegate.versions import installed_versions
 
 POLL_S = 0.5
 """How often a node is asked what its training printed, and whether it ended."""
+PLACE_S = 5.0
+"""How long a training waits for the cores of one node while another node is free."""
 AVOIDED_S = 20.0
 """How long a node is left alone after it lost a training: Ray may take this long to notice that it is dead."""
 
@@ -45,6 +47,7 @@ class RayTrainings:
     say: Callable[[str], None] = lambda line: None
     command: tuple[str, ...] = PYTHON
     _taken: list[Share] = field(default_factory=list[Share])
+    _at_work: list[Share] = field(default_factory=list[Share])
     _lost: dict[str, float] = field(default_factory=dict[str, float])
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,6 +84,23 @@ class RayTrainings:
         with self._changing:
             self._taken.remove(share)
 
+    @contextmanager
+    def at_work(self, share: Share) -> Generator[None]:
+        """While its node trains: that place will become free."""
+        self._at_work.append(share)
+        try:
+            yield
+        finally:
+            self._at_work.remove(share)
+
+    @property
+    def any_at_work(self) -> bool:
+        return bool(self._at_work)
+
+    def is_another_free(self, ray: Any) -> bool:
+        """Whether there is a place that no training of this run has taken."""
+        return len(self._shares(ray)) > len(self._taken)
+
     def avoid(self, share: Share) -> None:
         """Leave a node alone for a while."""
         self._lost[share.node] = time.monotonic()
@@ -94,6 +114,14 @@ class RayTrainings:
         return len(self._taken)
 
 
+class NodeLost(WorkerLost):
+    """The place of a training ended, or cannot be reached."""
+
+    def __init__(self, place: str, cause: str) -> None:
+        super().__init__(f"{place} is lost: {cause}")
+        self.facts = {"place": place, "lost": cause}
+
+
 class RayTraining:
     """A training on a node, and on another one if that is lost, at most three times. A thread follows it."""
 
@@ -103,6 +131,8 @@ class RayTraining:
         self._stopped, self._wanted = threading.Event(), threading.Event()
         self._result: TrainResult | None = None
         self._was_killed = False
+        self._lost: list[NodeLost] = []
+        self._waited = 0.0
         self._fault: Exception | None = None
         self._thread = threading.Thread(target=self._follow, daemon=True, name=job.label)
         self._thread.start()
@@ -125,23 +155,25 @@ class RayTraining:
         self._thread.join()
 
     def _follow(self) -> None:
-        started, lost = time.monotonic(), list[str]()
+        started, lost = time.monotonic(), self._lost
         try:
             while self._result is None and not self._stopped.is_set():
                 try:
                     self._result = self._on_a_node(started)
-                except WorkerLost as error:
-                    lost.append(str(error))
+                except NodeLost as error:
+                    lost.append(error)
                     self._trainings.say(f"{self._job.label}: {error}; it goes on at another place")
                     if len(lost) == MAX_LOST:
                         raise CannotJudge(
-                            f"the training {self._job.label} was lost {MAX_LOST} times: {'; '.join(lost)}"
+                            f"the training {self._job.label} was lost {MAX_LOST} times: {'; '.join(map(str, lost))}"
                         ) from error
-        except Exception as error:
+        except TunegateError as error:
             self._fault = error
+        except Exception as error:  # Ray's own, for example if the cluster is gone
+            self._fault = CannotJudge(f"executor ray: the training {self._job.label}: {cause_of(error)}")
 
     def _on_a_node(self, started: float) -> TrainResult | None:
-        """Train at one place; None if this was stopped. Raises WorkerLost if the place is lost."""
+        """Train at one place; None if this was stopped, or should try another place. Raises NodeLost."""
         share = self._place()
         if share is None:
             return None
@@ -149,7 +181,7 @@ class RayTraining:
             node = _Node(self._ray, share, self._trainings.nodes.timeout_s)
             try:
                 return self._trained(node, started)
-            except WorkerLost:
+            except NodeLost:
                 self._trainings.avoid(share)
                 raise
             finally:
@@ -167,6 +199,10 @@ class RayTraining:
     def _trained(self, node: _Node, started: float) -> TrainResult | None:
         if not self._is_ready(node):
             return None
+        with self._trainings.at_work(node.share):
+            return self._watched(node, started)
+
+    def _watched(self, node: _Node, started: float) -> TrainResult | None:
         self._trainings.say(f"{self._job.label}: trains on {node.place}")
         command = [*self._trainings.command, *written(self._job)]
         before = node.call("begin", command, str(Path.cwd()), self._job.model, installed_versions())
@@ -180,14 +216,18 @@ class RayTraining:
         return None
 
     def _is_ready(self, node: _Node) -> bool:
-        """Wait for the actor. It is bounded once the run waits for this training, and for no other one."""
-        waited = 0.0
-        patience_s = self._trainings.nodes.patience_s
+        """Wait for the actor, which others may keep from its cores; False if this was stopped, or if another place has
+        become free. It is bounded while the run waits for this training and none of its trainings is at work."""
+        here, patience_s = 0.0, self._trainings.nodes.patience_s
         while not node.is_ready(POLL_S):
             if self._stopped.is_set():
                 return False
-            waited = waited + POLL_S if self._wanted.is_set() and self._trainings.running == 1 else 0.0
-            if waited > patience_s:
+            is_idle = self._wanted.is_set() and not self._trainings.any_at_work
+            here, self._waited = here + POLL_S, self._waited + POLL_S if is_idle else 0.0
+            if here > PLACE_S and self._trainings.is_another_free(self._ray):
+                self._trainings.avoid(node.share)
+                return False
+            if self._waited > patience_s:
                 raise CannotJudge(
                     f"executor ray: {node.place} gave no training {in_words(node.share)} within {patience_s:g} s: "
                     "others use them"
@@ -199,7 +239,9 @@ class RayTraining:
         result = result_of(self._job, returncode, seconds)
         if result.error is None:
             self._compare(node, self._job.output, sha256, "left")
-        return result
+        return replace(
+            result, executor={"kind": "ray", "workers": [*(lost.facts for lost in self._lost), {"place": node.place}]}
+        )
 
     def _compare(self, node: _Node, model: str, theirs: str | None, what: str) -> None:
         """Compare the hash that a node has of a model with the one seen here."""
@@ -246,7 +288,7 @@ class _Node:
         try:
             return self._ray.get(reference, timeout=self._timeout_s)
         except Exception as error:  # the actor or its node died, or does not answer
-            raise WorkerLost(f"{self.place} is lost: {cause_of(error)}") from error
+            raise NodeLost(self.place, cause_of(error)) from error
 
 
 class Watched:

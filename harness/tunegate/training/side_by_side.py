@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -117,16 +117,23 @@ class TrainingProcesses:
         environment = {"OMP_NUM_THREADS": str(max(1, self.cores // self.places)), **os.environ, HELD: "1"}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
-        return TrainingProcess(self.command, job, environment, lambda: self._taken.discard(place))
+        return TrainingProcess(
+            self.command, job, environment, f"process {place + 1}", lambda: self._taken.discard(place)
+        )
 
 
 class TrainingProcess:
     """A training in a process; it ends with this process."""
 
     def __init__(
-        self, command: tuple[str, ...], job: TrainJob, environment: Mapping[str, str], ended: Callable[[], None]
+        self,
+        command: tuple[str, ...],
+        job: TrainJob,
+        environment: Mapping[str, str],
+        place: str,
+        ended: Callable[[], None],
     ) -> None:
-        self._job = job
+        self._job, self._place = job, place
         started = time.monotonic()
         self._process = subprocess.Popen(
             [*command, *written(job)], stdin=subprocess.PIPE, stdout=STDERR, env=environment
@@ -145,7 +152,9 @@ class TrainingProcess:
         self._waiting.join()
         self._close()
         result = result_of(self._job, self._process.returncode, self._seconds)
-        return None if self._process.returncode < 0 or result.failure == "out of memory" else result
+        if self._process.returncode < 0 or result.failure == "out of memory":
+            return None
+        return replace(result, executor={"kind": "processes", "workers": [{"place": self._place}]})
 
     def stop(self) -> None:
         self._process.kill()

@@ -179,6 +179,7 @@ class StageRun:
                     failure=result.failure,
                     log=result.log,
                     seconds=result.seconds,
+                    executor=result.executor,
                 )
             )
         else:
@@ -194,6 +195,7 @@ class StageRun:
                     log=result.log,
                     summary={**summary, "data": rows.to_json(), **to_train.to_json()},
                     seconds=result.seconds,
+                    executor=result.executor,
                 )
             )
         return self._attempts()[number]

@@ -95,7 +95,7 @@ class TrainResult:
     """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
 
     `error` says why there is no model (diverged, out of memory, killed), `failure` names its kind; neither is the
-    model's failure.
+    model's failure. `executor` says who trained, if not this process alone: the kind of executor, and each place.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -103,6 +103,7 @@ class TrainResult:
     seconds: float = 0.0
     error: str | None = None
     failure: FailureKind = "other"
+    executor: Mapping[str, Any] | None = None
 
 
 class Trainer(Protocol):
