@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.support.tiny_model import make_tiny_model
 from tests.training.test_run_real import PIPELINE as REAL
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
-from tunegate.executors.ray_nodes import RayNodes
+from tunegate.executors.ray_nodes import RayNodes, connected
 from tunegate.models.fingerprint import fingerprint
 from tunegate.record.read_run import read_run
 from tunegate.training import ray_trainings
@@ -180,6 +180,8 @@ class TestCluster:
         tries = [lines(here / name / "tries") for name in ("one", "two")]
         assert sorted(map(len, tries)) == [1, 2]
         assert sum(" is lost: " in line for line in said) == 1
+        told = [result.executor["workers"] for result in results if result and result.executor]
+        assert sorted([bool(worker.get("lost")) for worker in workers] for workers in told) == [[False], [True, False]]
         until(lambda: not any(is_alive(pid) for pids in tries for pid in pids), "a training outlived its node")
 
     def test_one_that_ends_every_place_is_given_up(
@@ -216,23 +218,25 @@ class TestCluster:
         with pytest.raises(Tampered, match=f"{what} the weights .* but here it has other"):
             trainings.begin(job).result()
 
-    def test_nodes_that_others_use_are_told_in_time(self, nodes: Nodes, trainings: RayTrainings, here: Path) -> None:
-        import ray
-
-        @ray.remote(num_cpus=1)
-        class Other:
-            def ready(self) -> bool:
-                return True
-
-        others = [Other.remote() for _ in range(2)]  # pyright: ignore
-        ray.get([other.ready.remote() for other in others])
+    @pytest.mark.parametrize("begun", [1, 2])
+    def test_nodes_that_others_use_are_told_in_time(
+        self, nodes: Nodes, trainings: RayTrainings, here: Path, begun: int
+    ) -> None:
         trainings.nodes = RayNodes(nodes.cluster.address, patience_s=2.0)
-        try:
+        with used_by_others(trainings, [0, 1]):
+            all_ = [trainings.begin(job_in(here / f"{number}")) for number in range(begun)]
             with pytest.raises(CannotJudge, match="gave no training 1 core within 2 s: others use them"):
-                trainings(job_in(here / "one"))
-        finally:
-            for other in others:
-                ray.kill(other)
+                all_[0].ended()
+            all_[-1].stop()
+        assert trainings.running == 0
+
+    def test_a_node_that_others_use_is_left_for_a_free_one(self, trainings: RayTrainings, here: Path) -> None:
+        """As the first place is chosen first, the training waits there, until it sees the second one."""
+        with used_by_others(trainings, [0]):
+            result = trainings(job_in(here / "one"))
+        assert result.error is None
+        assert result.executor is not None
+        assert [sorted(worker) for worker in result.executor["workers"]] == [["place"]]
 
     @pytest.mark.parametrize("kill", [False, True])
     def test_a_real_run_is_that_of_one_machine(
@@ -263,6 +267,37 @@ class TestCluster:
         weights = [[attempt.model_sha256 for attempt in run.stages["sft"].attempts.values()] for run in runs]
         assert weights[0] == weights[1]
         assert len(weights[0]) == 2
+        one, two = runs[1].stages["sft"].attempts.values()
+        assert [attempt.summary["threads"] for attempt in (one, two)] == [1, 1]
+        for attempt in (one, two):
+            assert attempt.executor is not None
+            assert attempt.executor["kind"] == "ray"
+        report = main(["report", str(folders[1] / "runs" / "tiny")])
+        assert report == 0
+        assert "trained by (ray)" in (folders[1] / "runs" / "tiny" / "report.html").read_text(encoding="utf-8")
+
+
+@contextmanager
+def used_by_others(trainings: RayTrainings, places: list[int]) -> Iterator[None]:
+    """While the cores of these places, in the order in which they are chosen, belong to other actors."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # pyright: ignore
+
+    ray = connected(trainings.nodes.address)
+
+    @ray.remote(num_cpus=1)
+    class Other:
+        def ready(self) -> bool:
+            return True
+
+    shares = trainings.nodes.shares(ray)
+    strategies = [NodeAffinitySchedulingStrategy(shares[place].node, soft=False) for place in places]
+    others = [Other.options(scheduling_strategy=one).remote() for one in strategies]  # pyright: ignore
+    ray.get([other.ready.remote() for other in others])
+    try:
+        yield
+    finally:
+        for other in others:
+            ray.kill(other)
 
 
 def _kill_when(nodes: Nodes, file: Path) -> None:

@@ -29,13 +29,14 @@ from tests.support.fake_pipeline import (
     trainer,
     write_pipeline,
 )
-from tests.support.same_record import comparable
+from tests.support.same_record import comparable, unmeasured
 from tests.support.tiny_model import make_tiny_model
 from tests.training.test_run import essence
 from tests.training.test_run_real import PIPELINE as REAL
 from tests.training.test_search import MISS, RETRAIN, SPEC, skilled
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.ledger.ledger import Ledger
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.event_log import read_events
@@ -316,6 +317,7 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path) -> None:
         result = three.result()
         assert result is not None
         assert (result.error, result.seconds > 0) == (None, True)
+        assert result.executor == {"kind": "processes", "workers": [{"place": "process 1"}]}
     finally:
         two.stop()
     for name in "ab":
@@ -391,14 +393,7 @@ def test_real_trainings_leave_the_same_weights_and_record(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     folders: list[Path] = []
     for name, option in (("alone", []), ("beside", ["--executor", "processes:3"])):
-        place = tmp_path / name
-        make_tiny_model(place / "base")
-        rows = [{"id": str(n), "prompt": f"say {n}", "reference": "x"} for n in range(24)]
-        write_jsonl(place / "cases.jsonl", rows)
-        write_jsonl(place / "train.jsonl", [{"prompt": f"tell {n}", "completion": "yes it is"} for n in range(6)])
-        text = REAL[: REAL.index("  - name: dpo")].replace("SAVE", "merged").replace("(?s)^.{0,500}$", pattern)
-        retrain = "    retrain: {max_attempts: 4, rows: [2, 4, 6], learning_rate: [1e-3, 1e-4], search: optuna}\n"
-        (place / "tunegate.yaml").write_text(text + retrain)
+        place = project(tmp_path / name, pattern)
         monkeypatch.chdir(place)
         assert main(["run", *option]) == (1 if pattern == "^never$" else 0)
         folders.append(place)
@@ -409,3 +404,69 @@ def test_real_trainings_leave_the_same_weights_and_record(
     assert weights[0] == weights[1]
     assert len(weights[0]) == (4 if runs[0].verdict is Verdict.FAIL else 1)
     assert "sft#3: " in capsys.readouterr().err
+    told = [[attempt.executor for attempt in run.stages["sft"].attempts.values()] for run in runs]
+    assert not any(told[0])
+    assert [bool(one) for one in told[1]] == [True, True, True, False][: len(weights[0])]  # the fourth is alone
+    assert {attempt.summary["threads"] for run in runs for attempt in run.stages["sft"].attempts.values()} == {1}
+    assert main(["report", str(folders[1] / "runs" / "tiny")]) == 0
+    page = (folders[1] / "runs" / "tiny" / "report.html").read_text(encoding="utf-8")
+    assert "trained by (processes)" in page
+    assert "answered by (processes)" in page
+
+
+def project(place: Path, pattern: str, args: str = "max_steps: 2") -> Path:
+    """A stage of a tiny model whose first three attempts depend on no outcome, and whose gates want this pattern."""
+    make_tiny_model(place / "base")
+    write_jsonl(place / "cases.jsonl", [{"id": str(n), "prompt": f"say {n}", "reference": "x"} for n in range(24)])
+    write_jsonl(place / "train.jsonl", [{"prompt": f"tell {n}", "completion": "yes it is"} for n in range(6)])
+    text = REAL[: REAL.index("  - name: dpo")].replace("SAVE", "merged").replace("(?s)^.{0,500}$", pattern)
+    retrain = "    retrain: {max_attempts: 4, rows: [2, 4, 6], learning_rate: [1e-3, 1e-4], search: optuna}\n"
+    (place / "tunegate.yaml").write_text(text.replace("max_steps: 2", args) + retrain)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_kill_while_two_train_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`kill -9` of the run when both trainings have left a checkpoint; then the same command."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = ["run", "--executor", "processes:2", "--ledger", "ledger"]
+    args = "max_steps: 120, save_steps: 10, train_sampling_strategy: random"
+    whole, killed = (project(tmp_path / name, "^never$", args) for name in ("whole", "killed"))
+    for place in (whole, killed):
+        text = (place / "tunegate.yaml").read_text()
+        (place / "tunegate.yaml").write_text(text.replace("max_attempts: 4", "max_attempts: 2"))
+    run = subprocess.Popen(
+        [sys.executable, "-c", "import sys, tunegate.cli; tunegate.cli.main(sys.argv[1:])", *command], cwd=killed
+    )
+    attempts = [killed / "runs" / "tiny" / "sft" / f"attempt-{number}" for number in (1, 2)]
+    until = time.monotonic() + 400
+    while not all(list(one.glob("model.checkpoints/checkpoint-*/tunegate.json")) for one in attempts):
+        assert run.poll() is None, "the run ended before both had a checkpoint"
+        assert time.monotonic() < until, "no checkpoints"
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert not read_run(killed / "runs" / "tiny").stages["sft"].attempts[1].trained
+    capfd.readouterr()
+    for place in (killed, whole):
+        monkeypatch.chdir(place)
+        assert main(command) == 1
+        said = capfd.readouterr().err
+        assert ("sft#1: resuming the training from its checkpoint, on" in said) == (place is killed)
+        assert ("sft#2: resuming the training from its checkpoint, on" in said) == (place is killed)
+    one, other = (read_run(place / "runs" / "tiny") for place in (killed, whole))
+    assert essence(one) == essence(other)
+    for name in ("model_sha256", "log", "rows", "data_sha256"):
+        both = [[getattr(each, name) for each in run.stages["sft"].attempts.values()] for run in (one, other)]
+        assert len(both[0]) == 2
+        assert unmeasured(both[0]) == unmeasured(both[1])
+    kinds = [[event["event"] for event in read_events(place / "runs" / "tiny")] for place in (killed, whole)]
+    for kind in ("attempt_started", "rows_written", "trained", "gate_started", "gate_decided", "diagnosed"):
+        assert kinds[0].count(kind) == kinds[1].count(kind), kind
+    ledgers = [Ledger(place / "ledger").read().entries for place in (killed, whole)]
+    drawn, others = ([replace(entry.drawn, run="") for entry in ledger] for ledger in ledgers)
+    assert len(drawn) == 2
+    assert drawn == others

@@ -223,8 +223,10 @@ class StageRun:
             if later not in self.begun:
                 rows = in_order(rows_of(self.pipeline, self.stage, its).examples, self.stage.spec.curriculum)
                 of_later = self._job(later, its, written_sha256(rows))
-                self._prepare(of_later, rows)
-                self.tools.say(f"{self.stage.name}#{later}: {len(rows)} rows, trained beside attempt {number}")
+                what = (
+                    "resuming the training from its checkpoint, on" if self._prepare(of_later, rows) else "training on"
+                )
+                self.tools.say(f"{self.stage.name}#{later}: {what} {len(rows)} rows, beside attempt {number}")
                 self._begin(later, of_later, rows)
         result = self.begun.result(number) if number in self.begun else self.tools.train(job)
         if result is None:
