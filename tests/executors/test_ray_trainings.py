@@ -150,7 +150,7 @@ class TestCluster:
 
     @pytest.fixture
     def trainings(self, nodes: Nodes, here: Path, said: list[str]) -> RayTrainings:
-        return RayTrainings(RayNodes(nodes.cluster.address, patience_s=15.0), said.append, COMMAND)
+        return RayTrainings(RayNodes(nodes.cluster.address, patience_s=90.0), said.append, COMMAND)
 
     def test_two_nodes_train_at_once(self, trainings: RayTrainings, here: Path, said: list[str]) -> None:
         assert trainings.places == 2
