@@ -15,12 +15,12 @@ def comparable(folder: Path) -> list[Any]:
     """The events of a record without what differs between two runs of the same command."""
     lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
     return [
-        {name: unmeasured(value) for name, value in json.loads(line).items() if name not in DIFFERS} for line in lines
+        {name: _unmeasured(value) for name, value in json.loads(line).items() if name not in DIFFERS} for line in lines
     ]
 
 
-def unmeasured(value: Any) -> Any:
+def _unmeasured(value: Any) -> Any:
     """A value of JSON without the figures in `MEASURED`, however deep they are."""
     if isinstance(value, dict):
-        return {name: unmeasured(inner) for name, inner in value.items() if name not in MEASURED}
-    return [unmeasured(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _unmeasured(inner) for name, inner in value.items() if name not in MEASURED}
+    return [_unmeasured(inner) for inner in value] if isinstance(value, list) else value

@@ -29,7 +29,7 @@ from tests.support.fake_pipeline import (
     trainer,
     write_pipeline,
 )
-from tests.support.same_record import comparable, unmeasured
+from tests.support.same_record import comparable
 from tests.support.tiny_model import make_tiny_model
 from tests.training.test_run import essence
 from tests.training.test_run_real import PIPELINE as REAL
@@ -459,11 +459,14 @@ def test_a_kill_while_two_train_repeats_nothing(
         assert ("sft#2: resuming the training from its checkpoint, on" in said) == (place is killed)
     one, other = (read_run(place / "runs" / "tiny") for place in (killed, whole))
     assert essence(one) == essence(other)
-    for name in ("model_sha256", "log", "rows", "data_sha256"):
-        both = [[getattr(each, name) for each in run.stages["sft"].attempts.values()] for run in (one, other)]
-        assert len(both[0]) == 2
-        first, second = (unmeasured(json.loads(json.dumps(values))) for values in both)
-        assert first == second, name
+    for ours, theirs in zip(*(run.stages["sft"].attempts.values() for run in (one, other)), strict=True):
+        assert (ours.model_sha256, ours.rows, ours.data_sha256) == (
+            theirs.model_sha256,
+            theirs.rows,
+            theirs.data_sha256,
+        )
+        assert len(ours.log) == 41
+        assert ours.log[:40] == theirs.log[:40]  # after them, TRL sums up the last sitting
     kinds = [[event["event"] for event in read_events(place / "runs" / "tiny")] for place in (killed, whole)]
     for kind in ("attempt_started", "rows_written", "trained", "gate_started", "gate_decided", "diagnosed"):
         assert kinds[0].count(kind) == kinds[1].count(kind), kind
