@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -425,12 +426,23 @@ def project(place: Path, pattern: str, args: str = "max_steps: 2") -> Path:
     return place
 
 
+def pid_of(attempt: Path) -> int:
+    """The process that trains an attempt, by its command line."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"{attempt.parent.name}/{attempt.name}/job.json" in (folder / "cmdline").read_text() and (
+                (folder / "cwd").resolve() == attempt.parents[3]
+            ):
+                return int(folder.name)
+    raise AssertionError(f"nobody trains {attempt}")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_while_two_train_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`kill -9` of the run when both trainings have left a checkpoint; then the same command."""
+    """`kill -9` of the run when both trainings have left a checkpoint, at which each is held; then the same command."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = ["run", "--executor", "processes:2", "--ledger", "ledger"]
     args = "max_steps: 40, save_steps: 4, train_sampling_strategy: random"
@@ -442,13 +454,22 @@ def test_a_kill_while_two_train_repeats_nothing(
         [sys.executable, "-c", "import sys, tunegate.cli; tunegate.cli.main(sys.argv[1:])", *command], cwd=killed
     )
     attempts = [killed / "runs" / "tiny" / "sft" / f"attempt-{number}" for number in (1, 2)]
-    until = time.monotonic() + 400
-    while not all(list(one.glob("model.checkpoints/checkpoint-*/tunegate.json")) for one in attempts):
+    until, held = time.monotonic() + 400, dict[Path, int]()
+    while len(held) < 2:
         assert run.poll() is None, "the run ended before both had a checkpoint"
         assert time.monotonic() < until, "no checkpoints"
         time.sleep(0.01)
+        for one in attempts:
+            if one not in held and list(one.glob("model.checkpoints/checkpoint-*/tunegate.json")):
+                held[one] = pid_of(one)
+                os.kill(held[one], signal.SIGSTOP)
     run.kill()
     run.wait()
+    for pid in held.values():
+        os.kill(pid, signal.SIGCONT)
+    while any(map(is_alive, held.values())):
+        assert time.monotonic() < until, "a training outlived its run"
+        time.sleep(0.01)
     assert not read_run(killed / "runs" / "tiny").stages["sft"].attempts[1].trained
     capfd.readouterr()
     for place in (killed, whole):

@@ -160,11 +160,10 @@ class StageRun:
         self._check_start()
         method = method_of(self.stage.spec.method)
         what = "resuming the training from its checkpoint, on" if goes_on else method.use_of_rows
-        if is_begun:
-            what = f"{method.use_of_rows} (begun ahead)"
         if again and not method.resumes:
             what = "the training was stopped, and begins again, on"
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *rows.notes]))
+        notes = [*(["begun ahead"] if is_begun else []), *rows.notes]
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *notes]))
         result = self._result(number, settings, job, examples)
         self._check_start()  # files replaced during the training may have been trained on
         check_data(job)
