@@ -104,6 +104,7 @@ def build_parser() -> Parser:
     generate.add_argument("--batch-size", type=COUNT, metavar="N", help="prompts per batch of a local model")
     _asking(generate)
     trust(generate)
+    executor(generate)
 
     plan = command("plan", "show how likely a plan is to pass a good or a bad model, retries included")
     plan.add_argument(

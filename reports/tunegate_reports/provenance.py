@@ -93,6 +93,7 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
                 "model_sha256": record.model_sha256,
                 "settings": record.settings,
                 "summary": record.summary,
+                **_workers("trained by", record.executor),
             }
             yield f"Stage {stage.record.name}, attempt {attempt.number}", rows
 
@@ -100,7 +101,24 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
 def _gate_rows(gate: GateRecord) -> dict[str, str]:
     names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "settings", "terms")
     servers = {"servers": servers_in_words(gate)} if gate.servers else {}
-    return flat({name: getattr(gate, name) for name in names} | servers)
+    return flat({name: getattr(gate, name) for name in names} | servers | _workers("answered by", gate.executor))
+
+
+def _workers(what: str, executor: Mapping[str, Any] | None) -> dict[str, str]:
+    """Who answered or trained, if that was not the process of the command: each worker, and why it was lost."""
+    if executor is None:
+        return {}
+    return {f"{what} ({executor['kind']})": "; ".join(map(_worker, executor["workers"]))}
+
+
+def _worker(one: Mapping[str, Any]) -> str:
+    """`process 1: 12 blocks, lost: it was ended by SIGKILL`"""
+    blocks = one.get("blocks")
+    told = [
+        *([] if blocks is None else [f"{blocks} block{'' if blocks == 1 else 's'}"]),
+        *([f"lost: {one['lost']}"] if one.get("lost") else []),
+    ]
+    return f"{one['place']}: {', '.join(told)}" if told else str(one["place"])
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> Markup:

@@ -4,27 +4,31 @@
 
 - A stub that takes a fixed time for each block shows what dispatching costs (goal: 1.8).
 - SmolLM2-135M answers 100 genes cases in one process with all cores, and in two processes with half of them each.
+- Two trainings side by side against one after the other: a stub that waits, and a real one of a tiny model.
 - With the extra `ray`, two nodes of a cluster on this machine, with one core each, against one such node.
 
-Opening the models is not part of the rate; it is told beside it. On a machine where other work runs, only the stub's
-ratio says something: its copies wait instead of computing.
+Opening the models is not part of the rate; it is told beside it. On a machine where other work runs, only the stubs'
+ratios say something: they wait instead of computing.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tests.bench.generation import MAX_NEW_TOKENS, MODEL, genes_cases
 from tests.support.stub_backend import install, write_stub
+from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.executors.executor import Opening, StartsWorkers
 from tunegate.executors.model_on_workers import open_on
@@ -33,8 +37,29 @@ from tunegate.executors.ray_nodes import RayNodes
 from tunegate.gates.runner import blocks_of
 from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings
+from tunegate.processes import usable_cores
+from tunegate.training.ray_trainings import RayTrainings
+from tunegate.training.side_by_side import SideBySide, TrainingProcesses
+from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult
 
 STUB_CASES, STUB_BLOCK_S, ROUNDS = 160, 0.25, 2
+TRAINING_S = 10.0
+WAITING = (
+    sys.executable,
+    "-c",
+    f"""
+import json, sys, time
+from pathlib import Path
+time.sleep({TRAINING_S})
+output = Path(json.loads(Path(sys.argv[1]).read_text())["output"])
+output.mkdir()
+output.joinpath("config.json").write_text("{{}}")
+output.joinpath("model.safetensors").write_text("weights")
+Path(sys.argv[2]).write_text(json.dumps({{"log": [], "summary": {{}}, "error": None, "failure": "other"}}))
+""",
+)
+"""The stub of a training: waits, and leaves the same weights."""
+TINY_ARGS = {"per_device_train_batch_size": 8, "max_steps": 100}
 CASES, BATCH = 100, 8
 """Those of the real model: 13 blocks, so that two copies end at about the same time."""
 
@@ -59,6 +84,7 @@ def main() -> None:
         }
         for name, (opening, cases) in work.items():
             tell(f"{name}, processes", *(measured(Processes(count), opening, cases) for count in (1, 2)))
+        trainings(Path(place))
         if find_spec("ray") is None:
             print("ray: the extra is not installed")
             return
@@ -67,6 +93,57 @@ def main() -> None:
             add_node()
             for name, each in work.items():
                 tell(f"{name}, nodes of Ray", alone[name], measured(RayNodes(address), *each))
+            waits = waiting(Path(place) / "on-nodes")
+            nodes = RayTrainings(RayNodes(address), command=WAITING)
+            compare("a stub, nodes of Ray", [partial(nodes, job) for job in waits[:2]], nodes, waits[2:])
+
+
+def trainings(place: Path) -> None:
+    """Seconds of two trainings, one after the other and side by side; both ways start fresh processes."""
+    cores = usable_cores()
+    waits = waiting(place / "stubs")
+    alone = SubprocessTrainer(WAITING)
+    compare("a stub", [partial(alone, job) for job in waits[:2]], TrainingProcesses(2, cores, (), WAITING), waits[2:])
+    model = make_tiny_model(place / "tiny")
+    rows = place / "rows.jsonl"
+    rows.write_text("".join(f'{{"prompt": "say {n}", "completion": "yes it is"}}\n' for n in range(64)))
+    jobs = [replace(job, model=str(model), data=str(rows), args=TINY_ARGS) for job in in_folders(place / "real")]
+    alone = SubprocessTrainer()
+    compare("a tiny model", [partial(alone, job) for job in jobs[:2]], TrainingProcesses(2, cores), jobs[2:])
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    print(f"  the largest process so far: {largest:.0f} MiB", flush=True)
+
+
+def compare(label: str, alone: list[Callable[[], TrainResult]], beside: SideBySide, jobs: Sequence[TrainJob]) -> None:
+    started = time.perf_counter()
+    results = [train() for train in alone]
+    one_by_one = time.perf_counter() - started
+    started = time.perf_counter()
+    begun = [beside.begin(job) for job in jobs]
+    results += [result for training in begun if (result := training.result())]
+    both = time.perf_counter() - started
+    assert [result.error for result in results] == [None] * 4, results
+    print(
+        f"two trainings, {label}: one after the other {one_by_one:.1f} s, side by side {both:.1f} s, "
+        f"ratio {one_by_one / both:.2f}",
+        flush=True,
+    )
+
+
+def waiting(place: Path) -> list[TrainJob]:
+    """Four jobs of the stub, on a model of no size."""
+    base = place / "base"
+    base.mkdir(parents=True)
+    (base / "config.json").write_text("{}")
+    (base / "model.safetensors").write_text("weights")
+    return [replace(job, model=str(base)) for job in in_folders(place)]
+
+
+def in_folders(place: Path) -> list[TrainJob]:
+    jobs = [TrainJob("sft", "", "", str(place / name / "model"), 1, label=name) for name in "abcd"]
+    for job in jobs:
+        Path(job.output).parent.mkdir(parents=True)
+    return jobs
 
 
 def measured(executor: StartsWorkers, opening: Opening, cases: list[Case]) -> Measured:

@@ -76,7 +76,7 @@ from tunegate_trainers.task import Task
 {TELL}
 folder, rows, output = sys.argv[1:]
 job = TrainJob("sft", folder, rows, output, 1, {{**{ARGS!r}, "save_strategy": "no"}}, {PEFT!r})
-checkpoints.resume = lambda trainer, job: tell(trainer, trainer.train)
+checkpoints.resume = lambda trainer, job: tell(trainer, trainer.train) or []
 common.run(Task(job, sft.Options()), sft.build)
 """
 

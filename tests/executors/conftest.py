@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.bank import write_jsonl
+from tests.support.ray_cluster import Nodes
 from tests.support.stub_backend import install
 
 SUITE = "cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 40, accept: 36}\ngenerate: {max_new_tokens: 8}\n"
@@ -26,3 +28,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_jsonl(Path("cases.jsonl"), [{**row, "reference": f"answer {row['id']}"} for row in rows])
     Path("suite.yaml").write_text(SUITE)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    ray = pytest.importorskip("ray")
+    site = install(tmp_path_factory.mktemp("for-ray") / "site")
+    before = os.environ.get("PYTHONPATH")
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(site)}  # what nodes start from
+    sys.path.insert(0, str(site))
+    found = Nodes()
+    yield found
+    ray.shutdown()
+    found.cluster.shutdown()
+    sys.path.remove(str(site))
+    del os.environ["PYTHONPATH"]
+    if before is not None:
+        os.environ["PYTHONPATH"] = before

@@ -13,11 +13,16 @@ from tests.checks.test_checks import Scripted
 from tests.gates.test_runner import make_suite, right, run
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Finding, Verdict
+from tunegate.data.training_data import Example
+from tunegate.generation.choose import Filters
+from tunegate.generation.generate import Request, generate
 from tunegate.models.blocks import Block
 from tunegate.models.metering import MeteredModel
 from tunegate.models.model import GenerationSettings, Response
 from tunegate.models.shared_answers import SharedAnswers
 from tunegate.models.with_prompt import OwnPrompt, with_prompt
+from tunegate.progress import no_progress
+from tunegate.training.own_answers import ask_rows
 
 
 class Told:
@@ -71,6 +76,26 @@ def test_a_draw_that_stops_early_takes_the_rest_back(tmp_path: Path) -> None:
     assert last == []
     assert first[: len(model.asked)] == model.asked
     assert len(model.asked) < len(first)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_own_answers_are_announced(samples: int) -> None:
+    rows = [Example(number, f"say {number}", {"completion": "x"}) for number in range(10)]
+    model = Told()
+    ask_rows(make_suite(check=Scripted(right)), model, rows, lambda done, n: None, samples)
+    assert len(model.asked) == 3
+    assert model.told == [model.asked]
+
+
+def test_what_is_generated_is_announced(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("x")
+    cases = [Case(f"c{n}", f"{n}?") for n in range(10)]
+    for count, out in ((3, "one"), (0, "one"), (3, "other")):
+        model = Told()
+        generate(Request(model, prompts, cases, GenerationSettings(), Filters(), tmp_path / out), no_progress)
+        assert len(model.asked) == count
+        assert model.told == [model.asked]
 
 
 def test_questions_that_may_get_another_answer_are_announced_to_nobody(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def test_all_dead_is_invalid_and_the_same_command_resumes(project: Path, capsys:
 def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
     stub = project / "stub"
     cases = load_suite(Path("suite.yaml"), build_check).cases
-    model = Processes(2, timeout_s=2.0).open(Opening(write_stub(stub, delay_s=0.01, slow=[1])))
+    model = Processes(2).open(Opening(write_stub(stub, delay_s=0.01, slow=[1])))
+    for worker in model.dispatcher.living:
+        worker._timeout_s = 2.0  # opening the model takes longer on a busy machine
     block = Block("generate", tuple(cases[:3]), GenerationSettings())
     assert [response.text for _, response in block.asked_of(model)] == [f"answer {case.id}" for case in cases[:3]]
     assert asked(stub) == [tuple(case.id for case in cases[:3])] * 2
@@ -115,6 +117,20 @@ def test_a_bake_off_passes_it_on_to_its_gates(project: Path) -> None:
     main(["bake-off", one, other, "--suite", "suite.yaml", "--run", "baked", "--executor", "processes:2"])
     executors = [read_run(folder).gates["suite"].executor for folder in Path("baked").iterdir() if folder.is_dir()]
     assert [facts and facts["kind"] for facts in executors] == ["processes"] * 2
+
+
+def test_generated_rows_are_those_of_one_process(project: Path, capsys: Capture) -> None:
+    alone, stub = project / "alone", project / "stub"
+    words = ["--prompts", "cases.jsonl", "--samples", "2", "--temperature", "1"]
+    assert main(["generate", write_stub(alone), *words, "--out", "a.jsonl"]) == 0
+    assert "answered by" not in capsys.readouterr().err
+    asked_of = write_stub(stub, delay_s=0.1, die=[3])
+    assert main(["generate", asked_of, *words, "--out", "b.jsonl", "--executor", "processes:2"]) == 0
+    assert "answered by stub:" in (said := capsys.readouterr().err)
+    assert "2 processes (1 lost: process " in said
+    assert Path("b.jsonl").read_text() == Path("a.jsonl").read_text()
+    assert Counter(asked(stub)) == Counter(asked(alone)) + Counter([asked(stub)[2]])
+    assert len(askers(stub)) == 2
 
 
 def test_other_weights_in_one_process_are_tampered(project: Path, capsys: Capture) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -51,10 +53,19 @@ def test_two_processes_are_started_by_accelerate(tmp_path: Path) -> None:
 
 
 def test_a_configuration_of_the_user_is_used(tmp_path: Path) -> None:
-    given = {"num_processes": 1, "config_file": "fsdp.yaml"}
+    given = {"num_processes": 1, "config_file": str(ROOT / "docs" / "launch" / "fsdp.yaml")}
     command = command_of(PYTHON, given, tmp_path)
     assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
-    assert command[command.index("--config_file") + 1] == "fsdp.yaml"
+    assert command[command.index("--config_file") + 1] == given["config_file"]
+
+
+def test_machines_meet_at_the_port_of_their_configuration(tmp_path: Path) -> None:
+    config = ROOT / "docs" / "launch" / "two_machines.yaml"
+    command = command_of(PYTHON, {"num_processes": 2, "config_file": str(config)}, tmp_path)
+    assert "--main_process_port" not in command
+    one = config.with_name("two_gpus.yaml")
+    command = command_of(PYTHON, {"num_processes": 2, "config_file": str(one)}, tmp_path)
+    assert command[command.index("--main_process_port") + 1] == "0"
 
 
 @pytest.mark.parametrize("path", LAUNCH, ids=lambda path: path.stem)
@@ -67,7 +78,7 @@ def test_the_documented_configurations_are_read_by_accelerate(path: Path) -> Non
 
 
 def test_there_is_one_for_each_kind() -> None:
-    assert [path.stem for path in LAUNCH] == ["deepspeed_zero3", "fsdp", "two_gpus"]
+    assert [path.stem for path in LAUNCH] == ["deepspeed_zero3", "fsdp", "two_gpus", "two_machines"]
 
 
 def test_the_documented_configurations_set_what_accelerate_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +216,38 @@ def test_every_method_trains_in_two_processes(make_job: MakeJob, method: str) ->
     assert list(Path(job.output).glob("*.safetensors"))
     folder = Path(job.output).parent
     assert not [path.name for path in folder.iterdir() if "partial" in path.name or "checkpoints" in path.name]
+
+
+@pytest.mark.slow
+def test_two_machines_train_one_model(make_job: MakeJob, tmp_path: Path) -> None:
+    """As docs/training-larger.md says it, with both machines here: the second one is started by hand."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    config = yaml.safe_load((ROOT / "docs" / "launch" / "two_machines.yaml").read_text())
+    files = [tmp_path / f"machine-{rank}.yaml" for rank in (0, 1)]
+    for rank, file in enumerate(files):
+        place = {"machine_rank": rank, "main_process_ip": "127.0.0.1", "main_process_port": port}
+        file.write_text(yaml.safe_dump(config | place))
+    job = two(make_job, launcher={"num_processes": 2, "config_file": str(files[0])})
+    folder = Path(job.output).parent
+    others: list[subprocess.Popen[bytes]] = []
+
+    def by_hand() -> None:
+        wait_for((folder / "job.json").exists)
+        words = ["--config_file", str(files[1]), "--num_processes", "2", "-m", "tunegate.training.training_process"]
+        words += [str(folder / "job.json"), str(folder / "result.json")]
+        others.append(subprocess.Popen([sys.executable, "-m", "accelerate.commands.launch", *words]))
+
+    second = threading.Thread(target=by_hand, daemon=True)
+    second.start()
+    result = SubprocessTrainer()(job)
+    second.join()
+    assert others[0].wait() == 0
+    assert result.error is None
+    assert result.summary["processes"] == 2
+    assert (folder / "rank-1.log").exists()
+    assert list(Path(job.output).glob("*.safetensors"))
 
 
 @pytest.mark.slow

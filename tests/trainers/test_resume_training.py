@@ -127,6 +127,23 @@ class TestTrainer:
         assert losses(log)[0] == 123.0  # from the checkpoint, not from a first step
         assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
 
+    def test_other_threads_after_an_interruption_are_on_record(self, make_job: MakeJob) -> None:
+        """They round sums differently, so the weights may be others than those of one place."""
+        import torch
+
+        job, before = make_job(args=SAVING), torch.get_num_threads()
+        try:
+            torch.set_num_threads(2)
+            interrupted(job, 3)
+            torch.set_num_threads(1)
+            interrupted(job, 5)
+            _, summary = run(job)
+            assert summary["threads"] == [2, 1]
+            _, summary = run(make_job(name="alone", args=SAVING))
+            assert summary["threads"] == 1
+        finally:
+            torch.set_num_threads(before)
+
     def test_a_half_written_checkpoint_is_passed_over(self, make_job: MakeJob) -> None:
         whole, cut = (make_job(name=name, args=SAVING) for name in ("whole", "cut"))
         run(whole)

@@ -10,8 +10,9 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,40 @@ DEFAULTS = {"save_strategy": "steps", "save_steps": SAVE_STEPS, "save_total_limi
 """For TRL's config class: one checkpoint is enough to resume."""
 
 
-def resume(trainer: Any, job: TrainJob) -> None:
-    """Train, from the last checkpoint of a killed training of the same job, otherwise from the start."""
+def resume(trainer: Any, job: TrainJob) -> list[int]:
+    """Train, from the last checkpoint of a killed training of the same job, otherwise from the start.
+
+    Returns the numbers of threads that it was computed with, in order. More than one, if it went on in a place with
+    another number: sums are then rounded differently, so the weights may differ from those of one place.
+    """
     last = _last_sound(trainer, job)
-    trainer.add_callback(_sealing(trainer, job))
+    threads = _in_order([*([] if last is None else _threads_of(last)), _threads_now()])
+    trainer.add_callback(_sealing(trainer, job, threads))
     if trainer.args.save_strategy == "steps":
         trainer.add_callback(saving_by_time())
     if last is None:
         trainer.train()
-        return
+        return threads
     _count_tokens_on(trainer, last)
     with noise.tied_weights_may_be_missing(trainer.model):
         trainer.train(resume_from_checkpoint=str(last))
+    return threads
+
+
+def _threads_now() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _in_order(threads: Sequence[int]) -> list[int]:
+    """The numbers without repeats of the one before."""
+    return [one for one, _ in groupby(threads)]
+
+
+def _threads_of(folder: Path) -> list[int]:
+    """Those of the training that sealed a checkpoint; empty for a seal of an older version."""
+    return list(json.loads((folder / SEAL).read_text(encoding="utf-8")).get("threads", []))
 
 
 def remove(job: TrainJob) -> None:
@@ -75,11 +98,12 @@ def discard(path: Path) -> None:
 SEAL = "tunegate.json"
 
 
-def seal(folder: Path, job: TrainJob) -> None:
-    """Write the seal of a complete folder: the hashes of its files, and its job."""
+def seal(folder: Path, job: TrainJob, threads: Sequence[int] = ()) -> None:
+    """Write the seal of a complete folder: the hashes of its files, its job, and the threads that computed it."""
     for left in folder.glob(f".{SEAL}.*"):  # from a kill during the next lines
         left.unlink()
-    replace_file(folder / SEAL, json.dumps({"job": _identity(job), "files": _hashes(folder)}, indent=1).encode())
+    said = {"job": _identity(job), "files": _hashes(folder), "threads": list(threads)}
+    replace_file(folder / SEAL, json.dumps(said, indent=1).encode())
 
 
 def fault_of(folder: Path, job: TrainJob) -> str | None:
@@ -113,7 +137,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def _sealing(trainer: Any, job: TrainJob) -> Any:
+def _sealing(trainer: Any, job: TrainJob, threads: Sequence[int]) -> Any:
     """The callback that seals each checkpoint once all processes have written their part."""
     from transformers import TrainerCallback
 
@@ -121,7 +145,7 @@ def _sealing(trainer: Any, job: TrainJob) -> Any:
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             trainer.accelerator.wait_for_everyone()
             if ranks.is_main():
-                seal(checkpoints_of(job) / f"checkpoint-{state.global_step}", job)
+                seal(checkpoints_of(job) / f"checkpoint-{state.global_step}", job, threads)
 
     return Sealing()
 

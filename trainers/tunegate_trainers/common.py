@@ -54,14 +54,19 @@ def run(task: Task, build: Callable[[Task, Loaded], Built]) -> tuple[Log, Summar
     watch(trainer, job)
     gate = watch_gate(task, trainer, loaded.tokenizer)
     try:
-        checkpoints.resume(trainer, job)
+        threads = checkpoints.resume(trainer, job)
         seen = {} if gate is None else {"watch": gate.finish(trainer)}
         check_finite(trainer.model, trainer.state.global_step)
         rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
         effects.check_learned(trainer.state.global_step, rates)
     finally:
         task.log[:] = log = [finite(entry) for entry in trainer.state.log_history]
-    summary = {**_summary(trainer, rows, log), "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped), **seen}
+    summary = {
+        **_summary(trainer, rows, log),
+        "threads": threads[-1] if len(threads) == 1 else threads,
+        "dropped_rows": curriculum.rows_of(ordered.job, rows.dropped),
+        **seen,
+    }
     weights = ranks.gathered_weights(trainer)
     if ranks.is_main():
         save(trainer.model, loaded.tokenizer, job, weights)

@@ -101,7 +101,7 @@ def gate_as_json(result: GateRunResult, report: Path | None) -> dict[str, Any]:
     return {**drawn, **decided, "lucky_pass": luck, "confirm": confirm, **earlier, **told, **places}
 
 
-def _on_workers(executor: Mapping[str, Any] | None) -> str:
+def on_workers(executor: Mapping[str, Any] | None) -> str:
     """`, 2 processes`: where the model answered, if not in this process, and which of these places were lost."""
     if executor is None:
         return ""
@@ -116,7 +116,7 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
     gate = result.deciding
     if result.confirm is not None:
         show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
-    who = f"{gate.model}{_on_workers(gate.executor)}"
+    who = f"{gate.model}{on_workers(gate.executor)}"
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {who}")
     if gate.servers:
         show(f"servers: {servers_in_words(gate)}")

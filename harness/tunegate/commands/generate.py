@@ -12,12 +12,13 @@ from tunegate.cases.case import Case
 from tunegate.cases.cases_spec import CasesSpec
 from tunegate.cases.from_rows import load_cases
 from tunegate.checks.check import Check, CheckBuilder, lacking, unaskable, variants_of
-from tunegate.commands.console import Bar, show, show_json
+from tunegate.commands.console import Bar, on_workers, show, show_json
 from tunegate.commands.subject import open_for_prompts, tell
 from tunegate.exceptions import ConfigError
 from tunegate.generation.choose import Filters
 from tunegate.generation.generate import Generated, Request, card_path, generate
 from tunegate.models.model import GenerationSettings
+from tunegate.models.timing import executor_facts
 from tunegate.pipeline.pipeline_file import load_suites, suite_place
 from tunegate.reading.files import PIPELINE_FILE
 from tunegate.reading.spec import read_spec
@@ -56,6 +57,8 @@ def generate_rows(options: Namespace, build_check: CheckBuilder, check_allowed: 
     request = Request(model, Path(options.prompts), cases, settings, filters, Path(options.out))
     with Bar() as bar:
         result = generate(request, bar.update)
+    if (executor := executor_facts(model)) is not None:
+        tell("generate", [f"answered by {model.name}{on_workers(executor)}"])
     show_generated(result, Path(options.out), as_json=options.json)
     return UNANSWERED if result.unanswered else 0
 

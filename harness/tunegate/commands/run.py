@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from tunegate.executors.executor import Executor, Opening
 from tunegate.executors.executor_spec import executor_of
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline
+from tunegate.processes import usable_cores
 from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
+from tunegate.training.ray_trainings import RayTrainings
+from tunegate.training.side_by_side import SideBySide, TrainingProcesses, visible_gpus
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer, forking_trainer
 from tunegate.versions import installed_versions
@@ -67,16 +71,29 @@ def _tools(bar: console.Bar, executor: Executor, train: SubprocessTrainer) -> To
     from tunegate.executors.local import Local
     from tunegate.models.open_model import model_folder, model_sha256, open_model
 
+    places = _places(executor, bar.say)
+    on_nodes = isinstance(places, RayTrainings)
     return Tools(
+        side_by_side=places,
         open_model=lambda spec: executor.open(Opening(spec)),
         open_here=None if isinstance(executor, Local) else open_model,
         model_folder=model_folder,
         model_sha256=model_sha256,
-        train=train,
-        prepare_training=train.prepare,
+        train=places.or_here(train) if on_nodes else train,
+        prepare_training=(lambda: None) if on_nodes else train.prepare,
         versions=installed_versions,
         progress=bar.update,
         say=bar.say,
         embed=embed,
         tokens=lambda model: local_tokens(model) or Estimate(),
     )
+
+
+def _places(executor: Executor, say: Callable[[str], None]) -> SideBySide | None:
+    """Where several attempts are trained at once, if anywhere."""
+    from tunegate.executors.processes import Processes
+    from tunegate.executors.ray_nodes import RayNodes
+
+    if isinstance(executor, Processes) and executor.count > 1:
+        return TrainingProcesses(executor.count, usable_cores(), visible_gpus())
+    return RayTrainings(executor, say) if isinstance(executor, RayNodes) else None

@@ -52,7 +52,7 @@ class RayNodes:
         Raises CannotJudge within bounds if there is no cluster, or if it gives no copy its GPUs and cores.
         """
         ray = connected(self.address)
-        shares = self._shares(ray)
+        shares = self.shares(ray)
         actors = [RayWorker(ray, share, number, self.timeout_s) for number, share in enumerate(shares)]
         ready, faults = _ready(ray, actors, self.patience_s)
         for actor in actors:
@@ -62,22 +62,22 @@ class RayNodes:
             raise CannotJudge(f"executor ray: no worker could start: {'; '.join(faults)}")
         if not ready:
             raise CannotJudge(
-                f"executor ray: no node gave {_words(shares[0])} within {self.patience_s:g} s: others use them"
+                f"executor ray: no node gave {in_words(shares[0])} within {self.patience_s:g} s: others use them"
             )
         return ready
 
-    def _shares(self, ray: Any) -> Sequence[Share]:
+    def shares(self, ray: Any) -> Sequence[Share]:
         """The copies that the nodes have room for; waits for a node that has room for one."""
         until = time.monotonic() + self.patience_s
         while True:
-            nodes = [node for node in ray.nodes() if node["Alive"]]
+            nodes = _living(ray)
             shares = shares_of(nodes, self.gpus_per_model, self.cpus_per_model)
             if shares:
                 return shares
             if time.monotonic() > until:
                 wanted = Share("", self.gpus_per_model or 0.0, self.cpus_per_model or 1.0)
                 raise CannotJudge(
-                    f"executor ray: no node can give {_words(wanted)}; the cluster has "
+                    f"executor ray: no node can give {in_words(wanted)}; the cluster has "
                     f"{'; '.join(map(_of_node, nodes)) or 'no node'}"
                 )
             time.sleep(1.0)
@@ -156,7 +156,7 @@ class RayWorker:
         except self._ray.exceptions.GetTimeoutError as error:
             raise WorkerLost(f"no answer within {self._timeout_s:g} s") from error
         except Exception as error:  # actor died, node died, object lost, unavailable: all the same to a block
-            raise WorkerLost(_cause(error)) from error
+            raise WorkerLost(cause_of(error)) from error
         if not returned:
             raise value
         return value
@@ -196,7 +196,7 @@ def connected(address: str) -> Any:
                 "executor ray: no Ray cluster runs on this machine: start one with `ray start --head`, or name its "
                 "address (ray:HOST:PORT)"
             ) from error
-        raise CannotJudge(f"executor ray: no cluster at {found!r}: {_cause(error)}") from error
+        raise CannotJudge(f"executor ray: no cluster at {found!r}: {cause_of(error)}") from error
     finally:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would lose the exit code 143
@@ -239,11 +239,18 @@ def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> tuple[li
             ray.get(actor.ready, timeout=1.0)
             ready.append(actor)
         except Exception as error:  # it died while it started, or its node has other software
-            faults.append(f"{actor.place}: {_cause(error)}")
+            faults.append(f"{actor.place}: {cause_of(error)}")
     return ready, faults
 
 
-def _words(share: Share) -> str:
+def _living(ray: Any) -> list[Mapping[str, Any]]:
+    try:
+        return [node for node in ray.nodes() if node["Alive"]]
+    except Exception as error:  # Ray's own: the head is gone
+        raise CannotJudge(f"executor ray: the cluster tells no nodes: {cause_of(error)}") from error
+
+
+def in_words(share: Share) -> str:
     """`1 GPU and 1 core`."""
     told = [(share.gpus, "GPU"), (share.cpus, "core")]
     return " and ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in told if count)
@@ -254,7 +261,7 @@ def _of_node(node: Mapping[str, Any]) -> str:
     return f"{node.get('NodeManagerHostname', '?')} with {has.get('CPU', 0):g} cores and {has.get('GPU', 0):g} GPUs"
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
     """The first line of Ray's long explanations, with its kind."""
     lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]:.120}" if lines else type(error).__name__

@@ -23,7 +23,12 @@ from tunegate.suites.suite import Suite
 def ask_samples(suite: Suite, model: Model, cases: Sequence[Case], samples: int = 1) -> list[Sample]:
     """Ask the model the cases and the additional prompts of the checks, whatever number of answers the suite asks for;
     `samples` for each case, in the order of the cases."""
-    return _ask_all(replace(suite, settings=replace(suite.settings, samples=samples)), model, cases)
+    return _ask_all(with_samples(suite, samples), model, cases)
+
+
+def with_samples(suite: Suite, samples: int) -> Suite:
+    """The suite with another number of answers to each case."""
+    return replace(suite, settings=replace(suite.settings, samples=samples))
 
 
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:

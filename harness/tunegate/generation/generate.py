@@ -18,7 +18,8 @@ from tunegate.generation.card import card_markdown
 from tunegate.generation.choose import NO_TAG, Candidate, Chosen, Filters, choose, row_of
 from tunegate.generation.diversity import diversity
 from tunegate.hashes import ascii_json, sha256_hex, sha256_of
-from tunegate.models.model import GenerationSettings, Model, Response, check_weights
+from tunegate.models.blocks import Block, expect
+from tunegate.models.model import GenerationSettings, Model, Response, answers_the_same, check_weights
 from tunegate.progress import Progress
 from tunegate.whole_files import write_whole
 
@@ -114,9 +115,14 @@ def _ask_all(request: Request, answers: AnswersFile, progress: Progress) -> None
         for number in range(1, request.settings.samples + 1)
     ]
     size = request.model.block_size
-    for start in range(0, len(questions), size):
+    blocks = {
+        start: [one for one in questions[start : start + size] if one.id not in answers.responses]
+        for start in range(0, len(questions), size)
+    }
+    if answers_the_same(request.model):
+        expect(request.model, (Block("generate", tuple(block), request.settings) for block in blocks.values() if block))
+    for start, block in blocks.items():
         progress("generate", start, len(questions), "answers")
-        block = [one for one in questions[start : start + size] if one.id not in answers.responses]
         if block:
             found = generated(request.model, block, request.settings)
             answers.add({one.id: response for one, response in zip(block, found, strict=True)})

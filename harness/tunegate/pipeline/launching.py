@@ -57,6 +57,12 @@ def config_sha256(launcher: LauncherSpec | None) -> str:
     return "" if launcher is None or launcher.config_file is None else file_sha256(Path(launcher.config_file))
 
 
+def _machines(config: Path) -> int:
+    """How many machines train together, by a configuration of accelerate."""
+    data: Any = load_yaml(config).data
+    return int(data.get("num_machines", 1))
+
+
 def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> list[str]:
     """The command that starts `command` (Python, `-m`, a module) with the settings of `launcher`.
 
@@ -74,7 +80,8 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         "config_file": config,
         "num_processes": processes,
         "num_cpu_threads_per_process": threads,
-        "main_process_port": 0,  # any free port: two trainings may run on one machine
+        # any free port: two trainings may run on one machine; several machines meet at the port of the file
+        **({} if _machines(Path(config)) > 1 else {"main_process_port": 0}),
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [python, "-m", "accelerate.commands.launch", *flags, *module]

@@ -184,7 +184,7 @@ class AttemptFold(_Part[AttemptRecord]):
 
     def _made(self) -> AttemptRecord:
         rows, trained = self.rows, self.trained
-        weights = self.redrawn or trained
+        weights, ended = self.redrawn or trained, trained or self.failed
         return AttemptRecord(
             number=self.started.attempt,
             seed=self.started.seed,
@@ -201,6 +201,7 @@ class AttemptFold(_Part[AttemptRecord]):
             log=self.log,
             summary=trained.summary if trained else FrozenDict(),
             seconds=self.seconds,
+            executor=ended.executor if ended else None,
             gates=_shown(self.gates),
             references=_shown(self.references),
             diagnosis=self.diagnosis,

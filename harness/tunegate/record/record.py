@@ -281,6 +281,8 @@ class AttemptRecord:
     log: tuple[Json, ...] = ()
     summary: Json = field(default_factory=FrozenDict[str, Any])
     seconds: float = 0.0
+    executor: Json | None = None
+    """Who trained, if not the run's own process alone: the kind of executor, and its workers, the lost ones first."""
     gates: Mapping[str, GateRecord] = field(default_factory=FrozenDict[str, GateRecord])
     references: Mapping[str, GateRecord] = field(default_factory=FrozenDict[str, GateRecord])
     """What earlier models answered to the cases of this attempt's paired draws: no draw of this attempt's model."""

@@ -95,6 +95,8 @@ class Trained(OfAttempt):
     log: Sequence[Json]
     summary: Json
     seconds: float
+    executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    """Who trained, if not the run's own process alone: the kind of executor, and its workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class TrainingFailed(OfAttempt):
     failure: FailureKind = "other"
     log: Sequence[Json] = ()
     seconds: float = field(default=0.0, metadata=ONLY_IF_GIVEN)
+    executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,16 @@ DATA = "data.jsonl"
 """The rows that the trainer reads."""
 
 
+def identity_of(job: TrainJob, examples: Sequence[Example], inputs: Mapping[str, Any]) -> str:
+    """What tells a training from every other one: its job, its rows, and the hashes of its inputs, as JSON."""
+    rows = "\n".join(example.to_json() for example in examples)
+    return json.dumps(
+        {"job": asdict(job), "data": hashlib.sha256(rows.encode(errors="replace")).hexdigest(), **inputs},
+        indent=1,
+        default=str,
+    )
+
+
 def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Mapping[str, Any]) -> bool:
     """Make the folder of a job with its data in it; returns whether it contains a checkpoint of the same training.
 
@@ -30,12 +40,7 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
     for place in (folder.parent, folder):
         if place.is_symlink():
             raise Tampered(f"{place}: a link replaced the run's folder; its target was not touched; remove the link")
-    rows = "\n".join(example.to_json() for example in examples)
-    identity = json.dumps(
-        {"job": asdict(job), "data": hashlib.sha256(rows.encode(errors="replace")).hexdigest(), **inputs},
-        indent=1,
-        default=str,
-    )
+    identity = identity_of(job, examples, inputs)
     checkpoints = checkpoints_of(job)
     keep = (
         _read(folder / IDENTITY) == identity
@@ -49,6 +54,14 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
     (folder / IDENTITY).write_text(identity, encoding="utf-8")
     write_examples(folder / DATA, examples)
     return keep
+
+
+def remove_unrecorded(stage: Path, known: Collection[int]) -> None:
+    """Remove the folders of attempts of a stage that are not `known`: they were trained ahead, and are not needed."""
+    for folder in () if stage.is_symlink() else stage.glob("attempt-*"):
+        number = folder.name.removeprefix("attempt-")
+        if number.isdecimal() and int(number) not in known:
+            _remove(folder)
 
 
 def _read(path: Path) -> str | None:

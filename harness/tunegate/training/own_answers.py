@@ -17,8 +17,9 @@ from tunegate.checks.check import judge
 from tunegate.checks.outcome import Verdict
 from tunegate.data.methods import METHODS
 from tunegate.data.training_data import Example
-from tunegate.gates.ask import ask_samples
-from tunegate.models.model import Model
+from tunegate.gates.ask import ask_samples, blocks_to_ask, with_samples
+from tunegate.models.blocks import expect
+from tunegate.models.model import Model, answers_the_same
 from tunegate.record.record import AttemptRecord, OwnAnswer
 from tunegate.suites.suite import Suite
 
@@ -48,10 +49,15 @@ def ask_rows(
     """
     once = {row.number: row for row in rows}.values()
     by_length = sorted(map(_case, once), key=lambda case: (len(case.prompt_text), int(case.id)))
+    size = model.block_size
+    blocks = [by_length[start : start + size] for start in range(0, len(by_length), size)]
+    if answers_the_same(model):
+        sampled = with_samples(suite, samples)
+        expect(model, (one for block in blocks for one in blocks_to_ask(sampled, block, lambda question: True)))
     answers: list[OwnAnswer] = []
     progress(0, len(by_length))
-    for start in range(0, len(by_length), model.block_size):
-        asked = ask_samples(suite, model, by_length[start : start + model.block_size], samples)
+    for block in blocks:
+        asked = ask_samples(suite, model, block, samples)
         for outcome in judge(suite.checks, asked, suite.answer):
             answers.append(OwnAnswer(int(outcome.case_id), outcome.response, outcome.verdict))
         progress(len(answers) // samples, len(by_length))

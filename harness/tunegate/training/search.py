@@ -10,7 +10,7 @@ TPE: J. Bergstra et al., NeurIPS 2011; T. Akiba et al., KDD 2019.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -64,7 +64,7 @@ def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: i
     Settings are not tried twice: if none is left, the declared budget is used up.
     """
     kinds = found.changes.get("kinds", ((), ()))[1] or trials[-1].settings.kinds
-    untried = [one for one in _space(spec, tuple(kinds)) if all(not _same(one, trial.settings) for trial in trials)]
+    untried = _untried(trials, spec, tuple(kinds))
     if not untried:
         return replace(found, action=f"{SPENT} ({len(trials)} settings tried)", changes={}, spent=True)
     old, new = trials[-1].settings, _suggested(trials, untried, spec, seed)
@@ -73,6 +73,28 @@ def choose(found: Diagnosis, trials: Sequence[Trial], spec: RetrainSpec, seed: i
     told = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changes.items())
     best = max(trial.objective for trial in trials)
     return replace(found, action=f"Optuna's TPE ({len(trials)} tried, best {best:+.2f}): {told}", changes=changes)
+
+
+def settings_ahead(spec: RetrainSpec, tried: Sequence[Settings], seed_after: Callable[[int], int]) -> list[Settings]:
+    """The settings of the attempts after those `tried`, as far as they do not depend on any outcome.
+
+    They are known for the search's random attempts only. They are not known if a miss may lead to a redraw, which is
+    an attempt too, or to a repair, which depends on what was missed. `seed_after(n)` is the seed of the choice after
+    attempt n.
+    """
+    if spec.search != "optuna" or spec.on_noise == "redraw" or spec.ladder("repair"):
+        return []
+    trials = [Trial(settings, 0.0) for settings in tried]
+    while len(trials) < min(RANDOM_TRIALS, spec.max_attempts):
+        untried = _untried(trials, spec, ())
+        if not untried:
+            break
+        trials.append(Trial(_suggested(trials, untried, spec, seed_after(len(trials))), 0.0))
+    return [trial.settings for trial in trials[len(tried) :]]
+
+
+def _untried(trials: Sequence[Trial], spec: RetrainSpec, kinds: tuple[str, ...]) -> list[Settings]:
+    return [one for one in _space(spec, kinds) if all(not _same(one, trial.settings) for trial in trials)]
 
 
 def _space(spec: RetrainSpec, kinds: tuple[str, ...]) -> list[Settings]:

@@ -22,7 +22,7 @@ from tunegate.suites.suite import Suite
 from tunegate.training.diagnosis import Evidence, diagnose, with_no_attempt_left
 from tunegate.training.job import rows_of
 from tunegate.training.pairs import can_compare_again
-from tunegate.training.search import choose, trials_of
+from tunegate.training.search import choose, settings_ahead, settings_from, trials_of
 from tunegate.training.stage_gates import OpenModel
 from tunegate.verdicts.limit_words import words_of
 from tunegate.verdicts.terms import PAIRED, conclude
@@ -48,9 +48,8 @@ class StageDiagnosis:
         spec = self.stage.retrain
         diagnosis = diagnose(self._evidence(attempt, settings, open_model), settings, spec)
         if spec.search == "optuna" and not diagnosis.redraw:
-            seed = derived_seed(self.pipeline.seed, self.stage.name, number, "search")
             so_far = [one for before, one in attempts.items() if before <= number]
-            diagnosis = choose(diagnosis, trials_of(so_far), spec, seed)
+            diagnosis = choose(diagnosis, trials_of(so_far), spec, self._search_seed(number))
         if number == spec.max_attempts:
             diagnosis = with_no_attempt_left(diagnosis)
         self.log.append(
@@ -67,6 +66,15 @@ class StageDiagnosis:
             )
         )
         return diagnosis
+
+    def settings_ahead(self, number: int) -> list[Settings]:
+        """The settings of the attempts after this one, as far as they do not depend on any outcome."""
+        tried = [settings_from(one.settings) for before, one in self._attempts().items() if before <= number]
+        return settings_ahead(self.stage.retrain, tried, self._search_seed)
+
+    def _search_seed(self, number: int) -> int:
+        """The seed of the choice that follows an attempt."""
+        return derived_seed(self.pipeline.seed, self.stage.name, number, "search")
 
     def _attempts(self) -> Mapping[int, AttemptRecord]:
         return self.log.record.stages[self.stage.name].attempts

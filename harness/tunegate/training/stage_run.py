@@ -32,14 +32,15 @@ from tunegate.record.stage_events import (
     TrainingFailed,
 )
 from tunegate.training import row_numbers
-from tunegate.training.attempt_folder import prepare
+from tunegate.training.attempt_folder import identity_of, prepare, remove_unrecorded
 from tunegate.training.inspection import inspect_misses
 from tunegate.training.job import job_of, rows_of, scorer_of
 from tunegate.training.own_answers import RowsToTrain, ask_rows, by_row, is_raw, judged_before, preference_rows
+from tunegate.training.side_by_side import Begun
 from tunegate.training.stage_diagnosis import StageDiagnosis
 from tunegate.training.stage_gates import StageGates
 from tunegate.training.tools import ModelOnDisk, ModelUnderTest, Tools
-from tunegate.training.trainer import check_data, checkpoints_of
+from tunegate.training.trainer import TrainJob, TrainResult, check_data, checkpoints_of
 
 
 class StageRun:
@@ -56,9 +57,21 @@ class StageRun:
         self.tools = tools
         self.gates = StageGates(pipeline, stage, log, book, tools.progress, tools.say, tools.today, self._open_model)
         self.diagnoses = StageDiagnosis(pipeline, stage, log)
+        self.begun = Begun()
+        self.side_by_side = tools.side_by_side
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         """Train and gate until the gates pass or there is nothing left to try."""
+        try:
+            decided = self._execute()
+        finally:
+            ahead = self.begun.stop()
+        for number in ahead:
+            self.tools.say(f"{self.stage.name}#{number}: its training was begun ahead, and is not needed: removed")
+        remove_unrecorded(self.folder / self.stage.name, self._attempts().keys())
+        return decided
+
+    def _execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         if self.stage.name not in self.log.record.stages:
             gates = tuple(self.pipeline.gates(self.stage))
             self.log.append(StageStarted(stage=self.stage.name, method=self.stage.spec.method, gates=gates))
@@ -132,29 +145,26 @@ class StageRun:
             return self._attempts()[number]
         examples = in_order(to_train.examples, self.stage.spec.curriculum)
         rows_sha256 = written_sha256(examples)
-        job = replace(
-            job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, self.log.record),
-            data_sha256=rows_sha256,
-        )
-        was_stopped = any(checkpoints_of(job).glob("checkpoint-*"))
-        goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
-        if job.eval_data is not None:
-            write_examples(Path(job.eval_data), self.stage.evaluation)
+        job = self._job(number, settings, rows_sha256)
+        is_begun = self.begun.is_the_same(number, identity_of(job, examples, self._inputs()))
+        was_stopped = any(checkpoints_of(job).glob("checkpoint-*")) and not is_begun
+        goes_on = not is_begun and self._prepare(job, examples)
         if was_stopped and not goes_on:
             self.tools.say(
                 f"{self.stage.name}#{number}: the checkpoint here is of another training (other rows, settings, "
                 "weights or versions): removed it, and training from the start"
             )
-        begun = bool(self._attempts()[number].data_sha256) and self._attempts()[number].error is None
+        again = bool(self._attempts()[number].data_sha256) and self._attempts()[number].error is None
         if self._attempts()[number].data_sha256 != rows_sha256:
             self.log.append(RowsWritten(stage=stage, attempt=number, rows=len(examples), data_sha256=rows_sha256))
         self._check_start()
         method = method_of(self.stage.spec.method)
         what = "resuming the training from its checkpoint, on" if goes_on else method.use_of_rows
-        if begun and not method.resumes:
+        if again and not method.resumes:
             what = "the training was stopped, and begins again, on"
-        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *rows.notes]))
-        result = self.tools.train(job)
+        notes = [*(["begun ahead"] if is_begun else []), *rows.notes]
+        self.tools.say("; ".join([f"{self.stage.name}#{number}: {what} {len(to_train.examples)} rows", *notes]))
+        result = self._result(number, settings, job, examples)
         self._check_start()  # files replaced during the training may have been trained on
         check_data(job)
         error = result.error or self._what_is_wrong_with(job.output, result.summary.get("output_sha256"))
@@ -168,6 +178,7 @@ class StageRun:
                     failure=result.failure,
                     log=result.log,
                     seconds=result.seconds,
+                    executor=result.executor,
                 )
             )
         else:
@@ -183,9 +194,58 @@ class StageRun:
                     log=result.log,
                     summary={**summary, "data": rows.to_json(), **to_train.to_json()},
                     seconds=result.seconds,
+                    executor=result.executor,
                 )
             )
         return self._attempts()[number]
+
+    # --- its training, and those that are begun ahead ---
+
+    def _job(self, number: int, settings: Settings, rows_sha256: str) -> TrainJob:
+        seed = attempt_seed(self.pipeline, self.stage.name, number)
+        job = job_of(self.pipeline, self.stage, self.start.path, number, seed, settings, self.log.record)
+        return replace(job, data_sha256=rows_sha256)
+
+    def _prepare(self, job: TrainJob, examples: Sequence[Example]) -> bool:
+        """Make the folder of a job; returns whether it has a checkpoint of the same training."""
+        goes_on = prepare(Path(job.output).parent, job, examples, self._inputs())
+        if job.eval_data is not None:
+            write_examples(Path(job.eval_data), self.stage.evaluation)
+        return goes_on
+
+    def _result(self, number: int, settings: Settings, job: TrainJob, examples: Sequence[Example]) -> TrainResult:
+        """Wait for the training of an attempt; those of later attempts run beside it, where they can be known."""
+        ahead = self._known_ahead(number)
+        if ahead and number not in self.begun:
+            self._begin(number, job, examples)
+        for later, its in enumerate(ahead, number + 1):
+            if later not in self.begun:
+                rows = in_order(rows_of(self.pipeline, self.stage, its).examples, self.stage.spec.curriculum)
+                of_later = self._job(later, its, written_sha256(rows))
+                what = (
+                    "resuming the training from its checkpoint, on" if self._prepare(of_later, rows) else "training on"
+                )
+                self.tools.say(f"{self.stage.name}#{later}: {what} {len(rows)} rows, beside attempt {number}")
+                self._begin(later, of_later, rows)
+        result = self.begun.result(number) if number in self.begun else self.tools.train(job)
+        if result is None:
+            self.begun.stop()
+            self.side_by_side = None
+            self.tools.say(f"{self.stage.name}#{number}: killed or out of memory beside others: trained again, alone")
+            return self.tools.train(job)
+        return result
+
+    def _begin(self, number: int, job: TrainJob, examples: Sequence[Example]) -> None:
+        assert self.side_by_side is not None
+        self.begun.add(number, identity_of(job, examples, self._inputs()), self.side_by_side.begin(job))
+
+    def _known_ahead(self, number: int) -> list[Settings]:
+        """The settings of the next attempts if they and their rows depend on no outcome: one for each free place."""
+        spec = self.stage.spec
+        is_own = method_of(spec.method).resumes  # the processes of another trainer are not ours to end
+        if self.side_by_side is None or spec.launcher is not None or spec.data.own_answers is not None or not is_own:
+            return []
+        return self.diagnoses.settings_ahead(number)[: self.side_by_side.places - 1]
 
     def _redrawn(self, number: int, before: AttemptRecord) -> AttemptRecord:
         """Begin an attempt that trains nothing: its gates ask the weights of the attempt before fresh cases."""
@@ -287,6 +347,8 @@ class StageRun:
             model.close()
 
     def _open_model(self, on_disk: ModelOnDisk) -> Model:
+        if self.side_by_side is not None and self.begun:
+            self.begun.keep(self.side_by_side.places - 1)  # the model needs one
         model = self.tools.open_model(on_disk.path)
         self._check_unchanged(on_disk, model.sha256)
         return model

@@ -20,6 +20,7 @@ from tunegate.models.model import Model
 from tunegate.models.sentences import Embed
 from tunegate.models.timing import close_model
 from tunegate.progress import Progress, no_progress
+from tunegate.training.side_by_side import SideBySide
 from tunegate.training.trainer import Trainer
 
 
@@ -40,6 +41,8 @@ class Tools:
     model_folder: Callable[[str], Path]
     model_sha256: Callable[[str], str | None]
     train: Trainer
+    side_by_side: SideBySide | None = None
+    """Trains several attempts at once, those whose settings do not depend on an outcome."""
     prepare_training: Callable[[], None] = lambda: None
     """Begins what the first training needs, while the run does something else."""
     versions: Callable[[], Mapping[str, str]] = dict

@@ -35,6 +35,9 @@ ENDING_S = 15.0
 PYTHON = (sys.executable, "-m", "tunegate.training.training_process")
 """The command of a training in one process, without its arguments."""
 
+RESULT = "result.json"
+"""The file in a job's folder to which its training writes the result."""
+
 STDERR = 2
 """The file descriptor for a training's output: standard output is for results."""
 
@@ -92,7 +95,7 @@ class TrainResult:
     """What a training reports: the logged steps, and a summary with at least `rows` and `rows_dropped`.
 
     `error` says why there is no model (diverged, out of memory, killed), `failure` names its kind; neither is the
-    model's failure.
+    model's failure. `executor` says who trained, if not this process alone: the kind of executor, and each place.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -100,6 +103,7 @@ class TrainResult:
     seconds: float = 0.0
     error: str | None = None
     failure: FailureKind = "other"
+    executor: Mapping[str, Any] | None = None
 
 
 class Trainer(Protocol):
@@ -124,31 +128,40 @@ class SubprocessTrainer:
             self.server.start()
 
     def __call__(self, job: TrainJob) -> TrainResult:
-        folder = Path(job.output).parent
-        job_file, result_file = folder / "job.json", folder / "result.json"
-        written = json.dumps(asdict(job), indent=2, default=str).encode(errors="backslashreplace")
-        job_file.write_bytes(written)
-        job_sha256 = hashlib.sha256(
-            written
-        ).hexdigest()  # on the command line, so that the file cannot be replaced unnoticed
-        result_file.unlink(missing_ok=True)
         started = time.monotonic()
-        command = command_of(self.command, job.launcher, folder)
+        command = command_of(self.command, job.launcher, Path(job.output).parent)
         patience_s = 0.0 if method_of(job.method).resumes else ENDING_S
-        arguments = [str(job_file), str(result_file), job_sha256]
+        arguments = written(job)
         returncode = None
         if self.server is not None and command == list(self.command) and method_of(job.method).resumes:
             returncode = self.server.train(arguments)
         if returncode is None:
-            result_file.unlink(missing_ok=True)
+            Path(arguments[1]).unlink(missing_ok=True)
             returncode = _run([*command, *arguments], patience_s)
-        seconds = time.monotonic() - started
-        try:
-            result = json.loads(result_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-            return TrainResult(seconds=seconds, error=f"the training process ended with {died} without a result")
-        return TrainResult(result["log"], result["summary"], seconds, result["error"], result["failure"])
+        return result_of(job, returncode, time.monotonic() - started)
+
+
+def written(job: TrainJob) -> list[str]:
+    """Write a job to its folder; returns the arguments of the training process.
+
+    The hash of the job is one of them, so that the file cannot be replaced unnoticed.
+    """
+    folder = Path(job.output).parent
+    job_file, result_file = folder / "job.json", folder / RESULT
+    text = json.dumps(asdict(job), indent=2, default=str).encode(errors="backslashreplace")
+    job_file.write_bytes(text)
+    result_file.unlink(missing_ok=True)
+    return [str(job_file), str(result_file), hashlib.sha256(text).hexdigest()]
+
+
+def result_of(job: TrainJob, returncode: int, seconds: float) -> TrainResult:
+    """What a training process that ended has written; without a result, how it ended."""
+    try:
+        result = json.loads((Path(job.output).parent / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        died = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+        return TrainResult(seconds=seconds, error=f"the training process ended with {died} without a result")
+    return TrainResult(result["log"], result["summary"], seconds, result["error"], result["failure"])
 
 
 def _run(command: list[str], patience_s: float) -> int:
