@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tunegate.checks.outcome import Verdict, never_ended
 from tunegate.progress import duration
@@ -18,6 +18,8 @@ from tunegate_reports.markup import Markup, join, tag
 
 SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))
+SIGNS_UP_TO = 20
+"""More columns make cells so small that their signs cannot be read, and ten thousand signs take a while to lay out."""
 
 
 def badge(state: str) -> Markup:
@@ -97,7 +99,8 @@ def grid(gate: GateView, cases: Sequence[CaseView]) -> Markup:
     registered = len(cases) + len(gate.spared)
     columns = next((wide for most, wide in COLUMNS if registered <= most), 100)
     accept = gate.record.accept if gate.record.purpose in ("gate", "confirm") else 0
-    cells = [_cell(case, _place(index, accept, columns), never) for index, case in enumerate(cases)]
+    signs = SIGNS if columns <= SIGNS_UP_TO else None
+    cells = [_cell(case, _place(index, accept, columns), never, signs) for index, case in enumerate(cases)]
     cells += [_hollow(name, _place(index, accept, columns)) for index, name in enumerate(gate.spared, len(cases))]
     counts = {verdict: sum(case.outcome.verdict is verdict for case in cases) for verdict in CASE_WORDS}
     told = ", ".join(f"{count} {CASE_WORDS[verdict]}" for verdict, count in counts.items())
@@ -131,12 +134,12 @@ def _place(index: int, accept: int, columns: int) -> str:
     return under_line + (" line-end" if index == accept - 1 and accept % columns else "")
 
 
-def _cell(case: CaseView, place: str, never: Collection[str]) -> Markup:
+def _cell(case: CaseView, place: str, never: Collection[str], signs: Mapping[str, str] | None) -> Markup:
     outcome = case.outcome
     again = outcome.verdict is Verdict.FAIL and outcome.case_id in never
     return tag(
         "a",
-        SIGNS[outcome.verdict],
+        signs[outcome.verdict] if signs else None,
         href=f"#case-{case.number}",
         class_=f"{outcome.verdict}{' never' if again else ''}{place}",
         aria_label=f"{outcome.case_id}: {CASE_WORDS[outcome.verdict]}{', as before' if again else ''}",

@@ -65,6 +65,16 @@ def _resident_mib(pid: int) -> float:
     return 0.0
 
 
+def tree_cpu_seconds(root: int) -> float:
+    """Processor seconds so far of a process and of its children that still run (Linux)."""
+    ticks = 0
+    for pid in _tree(root):
+        with suppress(OSError):
+            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(after_name[11]) + int(after_name[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def median_cost(command: Sequence[str], runs: int, cwd: str | None = None) -> Cost:
     """The run of median time, after one that is not counted."""
     measure(command, cwd)

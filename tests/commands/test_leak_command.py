@@ -11,6 +11,7 @@ import pytest
 from tests.support.bank import Bank, write_jsonl
 from tunegate.cli import main
 from tunegate.commands.by_meaning import say_once
+from tunegate.reading import rows as rows_module
 
 Capture = pytest.CaptureFixture[str]
 
@@ -39,6 +40,17 @@ def test_the_json(train: Path, bank: Bank, capsys: Capture) -> None:
             "case_text": "What is case-003?",
         }
     ]
+
+
+def test_a_file_that_is_too_large_to_hold_is_compared_in_blocks(
+    train: Path, bank: Bank, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "MAX_BYTES", (bank.folder / "cases.jsonl").stat().st_size)
+    write_jsonl(bank.folder / "large.jsonl", [{"prompt": f"Where is {n}?", "completion": "x"} for n in range(1000)])
+    assert main(["leakage", "large.jsonl", "train.jsonl", "--suite", bank.suite]) == 3
+    assert "of 1004 training rows leak" in capsys.readouterr().out
+    assert main(["data", "large.jsonl"]) == 2  # it holds the rows
+    assert "split it" in capsys.readouterr().err
 
 
 def test_without_leaks(train: Path, bank: Bank, capsys: Capture) -> None:

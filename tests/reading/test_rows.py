@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.exceptions import ConfigError
+from tunegate.reading import rows as rows_module
 from tunegate.reading.rows import read_rows
 
 ROWS = [{"id": "a", "text": "👩🏽‍🚀 שלום"}, {"id": "b", "text": 'one\u2028line, "two" \n three'}]
@@ -137,6 +139,28 @@ def test_a_file_of_a_gigabyte_is_refused_unread(tmp_path: Path) -> None:
             file.truncate(2**30)
         with pytest.raises(ConfigError, match="1,024 MiB; at most 512 MiB are read: split it"):
             rows(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.jsonl.gz"])
+def test_a_caller_that_does_not_hold_the_rows_may_read_more_of_one_object_per_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(rows_module, "MAX_BYTES", 1000)
+    lines = b'{"a": 1}\n' * 200
+    path = write(tmp_path / name, gzip.compress(lines) if name.endswith(".gz") else lines)
+    assert len(list(read_rows(path, most_by_line=2000))) == 200
+    for most in (None, 1500):
+        with pytest.raises(ConfigError, match="split it"):
+            list(read_rows(path, most_by_line=most))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "a.txt", "a.jsonl", "a.jsonl.gz", "a.json.gz"])
+def test_what_is_read_as_a_whole_keeps_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(rows_module, "MAX_BYTES", 1000)
+    content = json.dumps([{"a": 1}] * 200).encode()
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(ConfigError, match="split it"):
+        list(read_rows(path, most_by_line=10**6))
 
 
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -162,6 +162,7 @@ def test_grids_of_any_size(tmp_path: Path, drawn: int, columns: int) -> None:
     html = render(view(_run_of(*(passing(f"c{n}", rng) for n in range(drawn)))))
     assert html.count('href="#case-') == drawn
     assert f'class="grid wide-{columns}"' in html
+    assert ("✓</a>" in html) == (columns <= 20), "a cell too small for a sign has none"
 
 
 def test_the_accept_line_steps_where_the_row_is_not_full(tmp_path: Path) -> None:

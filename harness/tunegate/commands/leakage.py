@@ -14,7 +14,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import Leak, Looking, compare, excerpt
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 from tunegate.models.sentences import Embed
-from tunegate.reading.rows import read_rows
+from tunegate.reading.rows import MAX_BYTES_BY_LINE, read_rows
 from tunegate.suites.suite import Suite
 
 WORST, WIDTH = 4, 160
@@ -27,7 +27,8 @@ def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) ->
         raise ConfigError(
             f"--suite: two suites are named {Counter(names).most_common(1)[0][0]!r}; give each suite once"
         )
-    rows = _RowsOfFiles(list(dict.fromkeys(options.train)))
+    held = embed is not None  # a comparison by meaning holds all rows in memory
+    rows = _RowsOfFiles(list(dict.fromkeys(options.train)), None if held else MAX_BYTES_BY_LINE)
     with Bar() as bar:
         leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))
     verdict = Verdict.INVALID if leaks else Verdict.PASS
@@ -45,12 +46,13 @@ class _RowsOfFiles:
     """The rows of training files, read again each time; `read` is the number of rows that were read last."""
 
     files: Sequence[str]
+    most_by_line: int | None
     read: int = 0
 
     def __iter__(self) -> Iterator[TrainRow]:
         read = 0
         for file in self.files:
-            for number, row in read_rows(Path(file)):
+            for number, row in read_rows(Path(file), most_by_line=self.most_by_line):
                 read += 1
                 yield row_as_it_is(file, number, row)
         self.read = read

@@ -20,20 +20,26 @@ from tunegate.reading.table_rows import dataset_rows, parquet_rows
 __all__ = ["Row", "read_rows"]
 
 MAX_BYTES = 512 * 2**20
+"""For callers that hold all rows, and for kinds of file that are read as a whole or have rows of any length."""
+MAX_BYTES_BY_LINE = 16 * 2**30
+"""For callers that hold only some rows at a time, of a file with one object per line."""
 MAX_LINE_CHARS = 64 * 2**20
 
 Rows = Iterator[tuple[int, Row]]
 
 
-def read_rows(path: Path, split: str | None = None, delimiter: str | None = None) -> Rows:
+def read_rows(
+    path: Path, split: str | None = None, delimiter: str | None = None, *, most_by_line: int | None = None
+) -> Rows:
     """Yield (line or row number, row) of a file, or of a folder that `save_to_disk` of `datasets` wrote.
 
     Rows are read one at a time. A `.json` file holds a list of objects (`rows_of` lists other forms), or one object per
     line, like `.jsonl` and `.ndjson` files. `.csv` and `.tsv` files name their columns in the first row; `delimiter`
     separates their cells, and is guessed if it is not given. In a `.txt` file blank lines separate documents; each
     document is a row with its `text` and the number of its first `line`. All of these may be compressed by gzip
-    (`.jsonl.gz`), and may be UTF-16 with a byte-order mark. `split` names a split of a folder. Raises ConfigError with
-    the line at fault for anything else.
+    (`.jsonl.gz`), and may be UTF-16 with a byte-order mark. `split` names a split of a folder. A file may have at most
+    `MAX_BYTES`, unpacked; a caller that does not hold the rows may allow more for one object per line: `most_by_line`.
+    Raises ConfigError with the line at fault for anything else.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, this is False for a name that no file can have
         _refuse_delimiter(path, delimiter)
@@ -46,11 +52,12 @@ def read_rows(path: Path, split: str | None = None, delimiter: str | None = None
             f"{path}: unknown kind of file {path.suffix!r}; rows are read from {', '.join(KINDS)} (also compressed as "
             f".gz), or from a data set folder{'; save the sheet as CSV (UTF-8)' if kind in SHEETS else ''}"
         )
-    check_size(path, MAX_BYTES)
+    most = MAX_BYTES if most_by_line is None or kind not in BY_LINE else most_by_line
+    check_size(path, most)
     _refuse_foreign(path, kind)
     if kind not in DELIMITED:
         _refuse_delimiter(path, delimiter)
-    rows = _guarded(path, _file_rows(path, kind, delimiter))
+    rows = _guarded(path, _file_rows(path, kind, delimiter, most))
     return rows if split is None else _refuse_split(path, split, rows)
 
 
@@ -60,12 +67,12 @@ def kind_of(path: Path) -> str:
     return name.suffix.lower()
 
 
-def _file_rows(path: Path, kind: str, delimiter: str | None) -> Rows:
+def _file_rows(path: Path, kind: str, delimiter: str | None, most: int) -> Rows:
     if kind == ".parquet":
         return parquet_rows(path)
     if kind in DELIMITED:
         return csv_rows(path, lambda: _open(path), delimiter or DELIMITED[kind])
-    return _READERS[kind](path)
+    return _jsonl_rows(path, most) if kind in BY_LINE else _READERS[kind](path)
 
 
 FOREIGN = (
@@ -123,35 +130,37 @@ def _guarded(path: Path, rows: Rows) -> Rows:
 
 
 class _Bounded(gzip.GzipFile):
-    """A compressed file that unpacks to at most MAX_BYTES: a few compressed bytes can hold any number of zeros."""
+    """A compressed file that unpacks to at most `most` bytes: a few compressed bytes can hold any number of zeros."""
 
-    given = 0
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(path)
+        self._most, self._given = most, 0
 
     def read(self, size: int | None = -1) -> bytes:
-        return self._counted(super().read(MAX_BYTES + 1 if size is None or size < 0 else size))
+        return self._counted(super().read(self._most + 1 if size is None or size < 0 else size))
 
     def read1(self, size: int = -1) -> bytes:
         return self._counted(super().read1(size))
 
     def _counted(self, data: bytes) -> bytes:
-        self.given += len(data)
-        if self.given > MAX_BYTES:
-            raise OSError(f"the file has more than {MAX_BYTES / 2**20:,.0f} MiB when unpacked; split it")
+        self._given += len(data)
+        if self._given > self._most:
+            raise OSError(f"the file has more than {self._most / 2**20:,.0f} MiB when unpacked; split it")
         return data
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path, most: int | None = None) -> IO[str]:
     """A text file for reading, unpacked if its first bytes are those of gzip, whatever its name."""
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             return open_text(path)
     with gzip.open(path) as file:
         start = file.read(4)
-    return io.TextIOWrapper(_Bounded(path), encoding=encoding_of(start), newline="")
+    return io.TextIOWrapper(_Bounded(path, most or MAX_BYTES), encoding=encoding_of(start), newline="")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with _open(path) as file:
+def _lines(path: Path, most: int | None = None) -> Iterator[tuple[int, str]]:
+    with _open(path, most) as file:
         number = 0
         while True:
             number += 1
@@ -173,10 +182,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 # --- kinds of file -------------------------------------------------------------------------------------------------
 
 
-def _jsonl_rows(path: Path) -> Rows:
+def _jsonl_rows(path: Path, most: int | None = None) -> Rows:
     first = True
-    for number, line in _lines(path):
+    for number, line in _lines(path, most):
         if first and _LIST.match(line):  # a list of objects in a file that is named as if it held one object per line
+            check_size(path, MAX_BYTES)
             yield from _json_rows(path)
             return
         if line.strip():
@@ -236,9 +246,9 @@ def _row_files(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if kind_of(Path(name)) in KINDS)[:LISTED]
 
 
+BY_LINE = (".jsonl", ".ndjson")
+"""The kinds of file that have one object per line."""
 _READERS: dict[str, Callable[[Path], Rows]] = {
-    ".jsonl": _jsonl_rows,
-    ".ndjson": _jsonl_rows,
     ".json": _json_rows,
     ".txt": _text_rows,
 }
