@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.support.pool_servers import PoolServer, pool_servers, spec_of
 from tunegate.cases.case import Case
@@ -180,6 +182,29 @@ def test_a_slow_server_gets_no_case_that_the_others_will_have_answered_sooner():
 
     assert taken(71) is None  # 8 a second: after 8.9 s the last begins, which takes one more
     assert taken(73) == 0
+
+
+@given(
+    seconds=st.lists(st.sampled_from([None, 0.01, 1.0, 60.0]), min_size=2, max_size=3),
+    waiting=st.integers(1, 3),
+    failed=st.dictionaries(st.integers(0, 2), st.lists(st.integers(0, 2), max_size=4)),
+    out=st.sets(st.integers(0, 2)),
+)
+@example(seconds=[0.01, 60.0], waiting=1, failed={0: [0]}, out=set())
+def test_while_nothing_is_under_way_some_server_takes_a_case(
+    seconds: list[float | None], waiting: int, failed: dict[int, list[int]], out: set[int]
+):
+    """Otherwise the gate would wait for ever: a fast server had refused the last case, and a slow one left it to it."""
+    server = Server("http://127.0.0.1:1/v1")
+    endpoints = [Endpoint(server, Window(8), seconds=one, out=place in out) for place, one in enumerate(seconds)]
+    how: Any = None  # nothing is sent
+    batch = shared_queue._Batch(endpoints, range(waiting), how, lambda index, said: None, threading.Event())
+    batch.waiting.extend(range(waiting))
+    batch.failed_at.update(
+        {question: [at for at in places if at < len(seconds)] for question, places in failed.items()}
+    )
+    inside = [place for place, one in enumerate(endpoints) if not one.out]
+    assert not inside or any(batch._next_for(place) is not None for place in inside)
 
 
 # --- the probe -----------------------------------------------------------------------------------------------------
