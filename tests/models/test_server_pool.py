@@ -209,6 +209,17 @@ def test_while_nothing_is_under_way_some_server_takes_a_case(
 
 # --- the probe -----------------------------------------------------------------------------------------------------
 
+
+def thinks(reply: Any) -> None:
+    """Begin each answer with a token that any reasoning model is certain of."""
+    reply["choices"][0]["logprobs"]["content"].insert(0, {"top_logprobs": [{"token": "<think>", "logprob": -1e-5}]})
+
+
+def only_certain(reply: Any) -> None:
+    """Tell log-probabilities after the choice, as some servers do at temperature 0."""
+    reply["choices"][0]["logprobs"] = {"content": [{"top_logprobs": [{"token": "A", "logprob": 0.0}]}]}
+
+
 LIARS = [
     (PoolServer(weights=0.5), "other weights: the first token's log-probability is 0.50 apart in the median"),
     (PoolServer(template="[{}]"), "another chat template: 8 of 8 prompts differ"),
@@ -216,20 +227,39 @@ LIARS = [
     (PoolServer(context=2048), "another context: 2048 tokens, not 4096"),
     (
         PoolServer(weights=0.5, gives_log_probabilities=False),
-        "other weights: 8 of 8 short answers differ, and it tells no log-probabilities",
+        "other weights: 8 of 8 short answers differ, and there are no log-probabilities that tell more",
     ),
+    (PoolServer(weights=0.5, tells=thinks), "other weights: the first token's log-probability is 0.50 apart in the"),
+    (PoolServer(weights=0.5, tells=only_certain), "other weights: 8 of 8 short answers differ, and there are no"),
 ]
 
 
 @pytest.mark.parametrize(("liar", "words"), LIARS, ids=lambda value: "" if isinstance(value, PoolServer) else value)
 def test_a_server_that_disagrees_is_named_with_how(liar: PoolServer, words: str) -> None:
-    with pool_servers(PoolServer(), liar, PoolServer()) as servers, pytest.raises(ConfigError) as refused:
+    same = PoolServer(tells=liar.tells), PoolServer(tells=liar.tells)
+    with pool_servers(same[0], liar, same[1]) as servers, pytest.raises(ConfigError) as refused:
         open_model(spec_of(servers))
     message = str(refused.value)
     assert f"{liar.url} has {words}" in message
     assert message.count("http://") == 2  # the liar, and one of those that agree
     assert "\n" not in message
     assert not any(one.asked for one in servers)
+
+
+def test_what_cannot_be_a_number_of_tokens_is_not_told():
+    """Such numbers cannot be compared: 10**400 is too large to be written."""
+
+    def boasts(reply: Any) -> None:
+        reply["usage"]["prompt_tokens"] = 10**400
+
+    with pool_servers(PoolServer(), PoolServer(tells=boasts, context=10**400), PoolServer(context=True)) as servers:
+        assert [one["context"] for one in open_model(spec_of(servers)).servers] == [4096, None, None]
+
+
+def test_a_large_context_is_written_in_full():
+    with pool_servers(PoolServer(context=1048576), PoolServer(context=1048577)) as servers:
+        with pytest.raises(ConfigError, match="another context: 1048577 tokens, not 1048576"):
+            open_model(spec_of(servers))
 
 
 def test_rounding_is_not_a_difference():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from tunegate.cases.case import Case
+from tunegate.models.completions import count_of
 from tunegate.models.first_tokens import FirstToken
 from tunegate.models.guarded import REFUSED
 from tunegate.models.model import GenerationSettings, as_messages
@@ -71,7 +72,7 @@ async def facts_from(client: AsyncOpenAI, model: OpenAIModel) -> ServerFacts:
     meta = _object(own[0].get("meta") if own else None)
     slot = _object(props.get("default_generation_settings"))
     said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
-    context = next((number for number in said if isinstance(number, int) and number > 0), None)
+    context = next((number for one in said if (number := count_of(one))), None)
     ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
     number_type = props.get("model_ftype") or meta.get("ftype")
     typed = number_type if isinstance(number_type, str) else ""
@@ -115,11 +116,12 @@ def first_tokens(
 @dataclass(frozen=True, slots=True)
 class ShortAnswer:
     """What a server makes of a prompt: its first token, and the text of its greedy answer; None: it gave none, since it
-    `refused` the prompt or did not reply."""
+    `refused` the prompt or did not reply. `further` are the tokens after the first, each after those that it chose."""
 
     first: FirstToken
     text: str | None
     refused: bool = False
+    further: tuple[FirstToken, ...] = ()
 
 
 async def short_answer(
@@ -134,8 +136,10 @@ async def short_answer(
     reply, refused = await _reply(client, requests, {"model": model.model, "messages": list(messages)}, max_tokens)
     prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
     text = _object(_first(_rows(reply, "choices")).get("message")).get("content")
-    first = FirstToken(_log_probabilities(reply), _count(reply), prompt)
-    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused)
+    told = [_log_probabilities(row) for row in _rows(_first(_rows(reply, "choices")).get("logprobs"), "content")]
+    first = FirstToken(told[0] if told else {}, _count(reply), prompt)
+    further = tuple(map(FirstToken, told[1:max_tokens]))
+    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused, further)
 
 
 async def _reply(
@@ -156,12 +160,11 @@ async def _reply(
     return {}, refused
 
 
-def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
-    """The likeliest first tokens by their text. Bytes are told beside it where a token is a part of a letter."""
-    choice = _first(_rows(reply, "choices"))
-    first = _first(_rows(choice.get("logprobs"), "content"))
+def _log_probabilities(place: Mapping[str, Any]) -> dict[str, float]:
+    """The likeliest tokens at one place of an answer, by their text. Bytes are told beside it where a token is a part
+    of a letter."""
     found: dict[str, float] = {}
-    for row in _rows(first, "top_logprobs"):
+    for row in _rows(place, "top_logprobs"):
         value, text, raw = row.get("logprob"), row.get("token"), row.get("bytes")
         with suppress(TypeError, ValueError):  # no bytes
             text = bytes(cast(list[int], raw)).decode("utf-8", "replace") if isinstance(raw, list) and raw else text
@@ -171,8 +174,7 @@ def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _count(reply: Mapping[str, Any]) -> int | None:
-    found = _object(reply.get("usage")).get("prompt_tokens")
-    return found if isinstance(found, int) and found > 0 else None
+    return count_of(_object(reply.get("usage")).get("prompt_tokens")) or None
 
 
 async def _prompt(client: AsyncOpenAI, name: str, messages: Sequence[Any], text_of: TextOf) -> str | None:
