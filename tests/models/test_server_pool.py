@@ -246,6 +246,35 @@ def test_a_server_that_disagrees_is_named_with_how(liar: PoolServer, words: str)
     assert not any(one.asked for one in servers)
 
 
+def test_a_server_that_replies_to_no_prompt_is_not_asked_them_all():
+    """Each would be waited for: a minute, by default, and four times."""
+
+    def hangs_up(reply: Any) -> None:
+        raise ConnectionAbortedError
+
+    silent = PoolServer(tells=hangs_up)
+    with pool_servers(silent, PoolServer()) as servers:
+        model: Any = open_model(spec_of(servers), asking={"max_retries": 0})
+    assert [one.get("absent", False) for one in model.servers] == [True, False]
+    assert silent.probes < len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("http://A.example/v1#m,http://a.example:80/v1/#m", "model http://a.example/v1#m: the server is named twice"),
+        ("http://me:pw1234@a.example/v1#m,http://a.example/v1?key=2#m", "the server is named twice"),
+        ("http://a.example/v1#m,http://b.example/v1#m,", "a comma in a model's name; several servers are separated by"),
+        ("http://a.example/v1#m,b.example/v1#m", "a comma in a model's name; several servers are separated by"),
+    ],
+)
+def test_a_list_of_servers_that_says_something_else_is_refused(spec: str, words: str):
+    """The counts of two servers under one name would be those of both; one server must not answer for two."""
+    with pytest.raises(ConfigError, match=words) as refused:
+        open_model(spec)
+    assert "pw1234" not in str(refused.value)
+
+
 def test_what_cannot_be_a_number_of_tokens_is_not_told():
     """Such numbers cannot be compared: 10**400 is too large to be written."""
 

@@ -54,19 +54,29 @@ class Probed:
     @property
     def can_be_compared(self) -> bool:
         """Whether the server replied to each prompt, and gave anything that another model might not give."""
-        replied = all(one.text is not None or one.refused for one in self.answers)
+        replied = all(one.is_reply for one in self.answers)
         return replied and any(one.text or one.first.log_probabilities for one in self.answers)
 
 
+SILENT = ShortAnswer(FirstToken({}), None)
+
+
 async def probe(model: OpenAIModel) -> Probed:
-    """Ask a server the fixed prompts; what it does not answer stays unknown."""
+    """Ask a server the fixed prompts; what it does not answer stays unknown. After a prompt without any reply it is
+    asked no further: each would be waited for, and without all of them it cannot be compared."""
     requests, slots = ChatRequests(model.request), asyncio.Semaphore(min(4, model.concurrency))
+    replies = True
 
     async with open_client(model.server) as client:
 
         async def one(chat: Sequence[Message]) -> ShortAnswer:
+            nonlocal replies
             async with slots:
-                return await short_answer(client, model, requests, chat, _as_ids, MAX_TOKENS)
+                if not replies:
+                    return SILENT
+                answer = await short_answer(client, model, requests, chat, _as_ids, MAX_TOKENS)
+            replies = replies and answer.is_reply
+            return answer
 
         facts, found = await asyncio.gather(facts_from(client, model), asyncio.gather(*map(one, PROMPTS)))
     return Probed(tuple(found), facts)

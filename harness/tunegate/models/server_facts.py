@@ -123,6 +123,11 @@ class ShortAnswer:
     refused: bool = False
     further: tuple[FirstToken, ...] = ()
 
+    @property
+    def is_reply(self) -> bool:
+        """Whether the server replied at all."""
+        return self.text is not None or self.refused
+
 
 async def short_answer(
     client: AsyncOpenAI,
