@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,6 +32,9 @@ TOP = 20
 
 MOST_NEGATIVE, ROUNDED = -1e6, 1e-3
 """What can be a log-probability: not NaN or infinity, and above 0 only by rounding."""
+
+MOST_IDS, MOST_CHARS = 100, 200
+"""How many models, and characters of a name or version, are kept: the record repeats them with each block of cases."""
 
 TextOf = Callable[[Sequence[int]], str]
 """The text of token ids, by the tokenizer of the model that should be served."""
@@ -73,10 +77,11 @@ async def facts_from(client: AsyncOpenAI, model: OpenAIModel) -> ServerFacts:
     slot = _object(props.get("default_generation_settings"))
     said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
     context = next((number for one in said if (number := count_of(one))), None)
-    ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
+    names = (name for row in (*own, *listed) for name in (row.get("id"), *_texts(row.get("aliases"))))
+    ids = dict.fromkeys(name[:MOST_CHARS] for name in names if isinstance(name, str))
     number_type = props.get("model_ftype") or meta.get("ftype")
-    typed = number_type if isinstance(number_type, str) else ""
-    return ServerFacts(tuple(dict.fromkeys(ids)), context, typed, *await _software(root, props))
+    typed = number_type[:MOST_CHARS] if isinstance(number_type, str) else ""
+    return ServerFacts(tuple(islice(ids, MOST_IDS)), context, typed, *await _software(root, props))
 
 
 async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, bool | None]:
@@ -96,7 +101,7 @@ async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, b
 
 
 def _versioned(software: str, version: Any) -> str:
-    return f"{software} {version}" if isinstance(version, str) and version else ""
+    return f"{software} {version[:MOST_CHARS]}" if isinstance(version, str) and version else ""
 
 
 def first_tokens(
