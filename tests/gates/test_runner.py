@@ -298,7 +298,7 @@ def test_a_gate_does_not_go_on_with_another_number_type(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(tmp_path, make_suite(), ScriptedModel(dying, sha256="w", dtype="bfloat16", block_size=4))
     begun = read_run(tmp_path).gates["facts"]
-    with pytest.raises(ConfigError, match="gate facts: it began with the number type bfloat16, .* float32") as refused:
+    with pytest.raises(ConfigError, match=r"gate facts: it began with the number type bfloat16, .* float32") as refused:
         run(tmp_path, make_suite(), echo(sha256="w", dtype="float32"), begun=begun)
     assert "\n" not in str(refused.value)
     assert run(tmp_path, make_suite(), echo(sha256="w", dtype="bfloat16"), begun=begun).verdict is PASS
