@@ -13,7 +13,7 @@ _URL = re.compile(
     r"(?P<scheme>https?://)(?:[^\s/?#'\"]*@)?(?P<place>(?:(?!,https?://)[^\s?#'\"<>])*)(?:\?[^\s#'\"<>]*)?",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r",\s*(?=https?://)", re.IGNORECASE)
+_NEXT = re.compile(r"\s*,\s*(?=https?://)", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"key|token|secret|sig|pass|auth|credential|^code$", re.IGNORECASE)
 
 MIN_SECRET_CHARS = 6

@@ -137,6 +137,16 @@ class TestFile:
             ("{processes: 2, ray: {}}", "executor: processes and ray are two executors; name one"),
             ("{ray: {adress: auto}}", "executor.ray.adress: unknown key (did you mean 'address'?)"),
             ("{ray: {gpus_per_model: -1}}", "executor.ray.gpus_per_model: "),
+            (
+                "{ray: {gpus_per_model: 1.5}}",
+                "executor.ray.gpus_per_model: a whole number was expected above 1, got 1.5",
+            ),
+            ("{ray: {gpus_per_model: 1.0e-9}}", "executor.ray.gpus_per_model: 0 or at least 0.01 was expected"),
+            ("{ray: {cpus_per_model: 1.0e-9}}", "executor.ray.cpus_per_model: "),
+            ("{ray: }", "executor: ray has no value; write processes: 2, or ray: {}"),
+            ("{processes: }", "executor: processes has no value"),
+            ("{timeout_s: 60}", "executor: timeout_s is for processes or ray; name one, or leave it out"),
+            ("{processes: 2, timeout_s: 1.0e+300}", "executor.timeout_s: "),
         ],
     )
     def test_is_refused_in_one_line(self, tmp_path: Path, written: str, told: str) -> None:

@@ -15,7 +15,7 @@ from tunegate.cases.bank import draw
 from tunegate.cases.case import Case, Prompt, question_of
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError, Inconclusive, Tampered
-from tunegate.gates.ask import ask
+from tunegate.gates.ask import ask, known_answers
 from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.runner import GateRunner
 from tunegate.models.model import ChoiceScore, GenerationSettings, Response, ScriptedModel, StoredResponses, chat
@@ -282,6 +282,28 @@ def test_a_gate_that_goes_on_asks_only_the_blocks_that_are_left_and_judges_only_
     assert (got.verdict, got.passed) == (PASS, 10)
 
 
+def test_a_gate_does_not_go_on_with_another_number_type(tmp_path: Path) -> None:
+    """A run that is resumed on another machine or executor: the record would name one type, and hold answers of two."""
+
+    class Killed(KeyboardInterrupt):
+        pass
+
+    def dying(case: Case) -> str:
+        if len(answered) == 6:
+            raise Killed
+        answered.append(case.id)
+        return case.id
+
+    answered: list[str] = []
+    with pytest.raises(Killed):
+        run(tmp_path, make_suite(), ScriptedModel(dying, sha256="w", dtype="bfloat16", block_size=4))
+    begun = read_run(tmp_path).gates["facts"]
+    with pytest.raises(ConfigError, match=r"gate facts: it began with the number type bfloat16, .* float32") as refused:
+        run(tmp_path, make_suite(), echo(sha256="w", dtype="float32"), begun=begun)
+    assert "\n" not in str(refused.value)
+    assert run(tmp_path, make_suite(), echo(sha256="w", dtype="bfloat16"), begun=begun).verdict is PASS
+
+
 # --- models that misbehave -----------------------------------------------------------------------------------------
 
 Answers = Callable[[Sequence[Case]], Iterator[tuple[int, Response]]]
@@ -400,6 +422,10 @@ def test_a_suite_is_asked_for_texts_and_likelihoods_as_its_checks_need() -> None
         assert model.asked == asked
         assert bool(response.choice_scores) == ("scores" in asked)
         assert (response.text == "text") == ("text" in asked)
+        known = known_answers(suite, suite.cases[0], {suite.cases[0].id: response})
+        assert [question[0] for question in known] == ["generate" if "text" in asked else "score_choices"]
+        for one in known.values():  # what the model would say to this question alone
+            assert (one.text == "text") == bool(not one.choice_scores)
 
 
 # --- models made of answers ----------------------------------------------------------------------------------------

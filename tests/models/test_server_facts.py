@@ -70,3 +70,12 @@ def replying(replies: Mapping[str, Any]) -> Iterator[OpenAIModel]:
 def test_what_a_server_tells(replies: Mapping[str, Any], facts: ServerFacts) -> None:
     with replying(replies) as model:
         assert server_facts(model) == facts
+
+
+def test_a_server_that_tells_much_does_not_fill_the_record() -> None:
+    rows = [{"id": f"{number}-{'x' * 1000}"} for number in range(1000)]
+    told = {"/v1/models": {"data": [*rows, {"id": "m"}]}, "/version": {"version": "1" * 10_000}}
+    with replying(told) as model:
+        facts = server_facts(model)
+    assert facts.model_ids[0] == "m"
+    assert len("".join(facts.model_ids)) + len(facts.software) < 25_000

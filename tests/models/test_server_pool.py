@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.support.pool_servers import PoolServer, pool_servers, spec_of
 from tunegate.cases.case import Case
@@ -182,7 +184,41 @@ def test_a_slow_server_gets_no_case_that_the_others_will_have_answered_sooner():
     assert taken(73) == 0
 
 
+@given(
+    seconds=st.lists(st.sampled_from([None, 0.01, 1.0, 60.0]), min_size=2, max_size=3),
+    waiting=st.integers(1, 3),
+    failed=st.dictionaries(st.integers(0, 2), st.lists(st.integers(0, 2), max_size=4)),
+    out=st.sets(st.integers(0, 2)),
+)
+@example(seconds=[0.01, 60.0], waiting=1, failed={0: [0]}, out=set())
+def test_while_nothing_is_under_way_some_server_takes_a_case(
+    seconds: list[float | None], waiting: int, failed: dict[int, list[int]], out: set[int]
+):
+    """Otherwise the gate would wait for ever: a fast server had refused the last case, and a slow one left it to it."""
+    server = Server("http://127.0.0.1:1/v1")
+    endpoints = [Endpoint(server, Window(8), seconds=one, out=place in out) for place, one in enumerate(seconds)]
+    how: Any = None  # nothing is sent
+    batch = shared_queue._Batch(endpoints, range(waiting), how, lambda index, said: None, threading.Event())
+    batch.waiting.extend(range(waiting))
+    batch.failed_at.update(
+        {question: [at for at in places if at < len(seconds)] for question, places in failed.items()}
+    )
+    inside = [place for place, one in enumerate(endpoints) if not one.out]
+    assert not inside or any(batch._next_for(place) is not None for place in inside)
+
+
 # --- the probe -----------------------------------------------------------------------------------------------------
+
+
+def thinks(reply: Any) -> None:
+    """Begin each answer with a token that any reasoning model is certain of."""
+    reply["choices"][0]["logprobs"]["content"].insert(0, {"top_logprobs": [{"token": "<think>", "logprob": -1e-5}]})
+
+
+def only_certain(reply: Any) -> None:
+    """Tell log-probabilities after the choice, as some servers do at temperature 0."""
+    reply["choices"][0]["logprobs"] = {"content": [{"top_logprobs": [{"token": "A", "logprob": 0.0}]}]}
+
 
 LIARS = [
     (PoolServer(weights=0.5), "other weights: the first token's log-probability is 0.50 apart in the median"),
@@ -191,20 +227,68 @@ LIARS = [
     (PoolServer(context=2048), "another context: 2048 tokens, not 4096"),
     (
         PoolServer(weights=0.5, gives_log_probabilities=False),
-        "other weights: 8 of 8 short answers differ, and it tells no log-probabilities",
+        "other weights: 8 of 8 short answers differ, and there are no log-probabilities that tell more",
     ),
+    (PoolServer(weights=0.5, tells=thinks), "other weights: the first token's log-probability is 0.50 apart in the"),
+    (PoolServer(weights=0.5, tells=only_certain), "other weights: 8 of 8 short answers differ, and there are no"),
 ]
 
 
 @pytest.mark.parametrize(("liar", "words"), LIARS, ids=lambda value: "" if isinstance(value, PoolServer) else value)
 def test_a_server_that_disagrees_is_named_with_how(liar: PoolServer, words: str) -> None:
-    with pool_servers(PoolServer(), liar, PoolServer()) as servers, pytest.raises(ConfigError) as refused:
+    same = PoolServer(tells=liar.tells), PoolServer(tells=liar.tells)
+    with pool_servers(same[0], liar, same[1]) as servers, pytest.raises(ConfigError) as refused:
         open_model(spec_of(servers))
     message = str(refused.value)
     assert f"{liar.url} has {words}" in message
     assert message.count("http://") == 2  # the liar, and one of those that agree
     assert "\n" not in message
     assert not any(one.asked for one in servers)
+
+
+def test_a_server_that_replies_to_no_prompt_is_not_asked_them_all():
+    """Each would be waited for: a minute, by default, and four times."""
+
+    def hangs_up(reply: Any) -> None:
+        raise ConnectionAbortedError
+
+    silent = PoolServer(tells=hangs_up)
+    with pool_servers(silent, PoolServer()) as servers:
+        model: Any = open_model(spec_of(servers), asking={"max_retries": 0})
+    assert [one.get("absent", False) for one in model.servers] == [True, False]
+    assert silent.probes < len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("http://A.example/v1#m,http://a.example:80/v1/#m", "model http://a.example/v1#m: the server is named twice"),
+        ("http://me:pw1234@a.example/v1#m,http://a.example/v1?key=2#m", "the server is named twice"),
+        ("http://a.example/v1#m,http://b.example/v1#m,", "a comma in a model's name; several servers are separated by"),
+        ("http://a.example/v1#m,b.example/v1#m", "a comma in a model's name; several servers are separated by"),
+    ],
+)
+def test_a_list_of_servers_that_says_something_else_is_refused(spec: str, words: str):
+    """The counts of two servers under one name would be those of both; one server must not answer for two."""
+    with pytest.raises(ConfigError, match=words) as refused:
+        open_model(spec)
+    assert "pw1234" not in str(refused.value)
+
+
+def test_what_cannot_be_a_number_of_tokens_is_not_told():
+    """Such numbers cannot be compared: 10**400 is too large to be written."""
+
+    def boasts(reply: Any) -> None:
+        reply["usage"]["prompt_tokens"] = 10**400
+
+    with pool_servers(PoolServer(), PoolServer(tells=boasts, context=10**400), PoolServer(context=True)) as servers:
+        assert [one["context"] for one in open_model(spec_of(servers)).servers] == [4096, None, None]
+
+
+def test_a_large_context_is_written_in_full():
+    with pool_servers(PoolServer(context=1048576), PoolServer(context=1048577)) as servers:
+        with pytest.raises(ConfigError, match="another context: 1048577 tokens, not 1048576"):
+            open_model(spec_of(servers))
 
 
 def test_rounding_is_not_a_difference():

@@ -33,6 +33,8 @@ class PoolServer:
     tells_prompts: bool = True
     context: int = 4096
     answer: Callable[[str], str] = lambda question: f"re: {question}"
+    tells: Callable[[Json], object] = lambda reply: None
+    """Called with each completion before it is sent, which it may change."""
     most: int = 10**9
     """With more requests at once than this, it answers 429."""
     before: Callable[[str, int], None] = lambda question, number: None
@@ -161,7 +163,9 @@ class PoolServer:
         if self.gives_log_probabilities and body.get("logprobs"):
             top = [{"token": "A", "logprob": -0.1 - self.weights}, {"token": "B", "logprob": -3.0}]
             choice["logprobs"] = {"content": [{"top_logprobs": top}]}
-        return {"choices": [choice], "usage": {"prompt_tokens": len(prompt), "completion_tokens": 5}}
+        reply = {"choices": [choice], "usage": {"prompt_tokens": len(prompt), "completion_tokens": 5}}
+        self.tells(reply)
+        return reply
 
 
 @contextmanager

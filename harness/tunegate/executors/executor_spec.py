@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError
@@ -14,14 +14,26 @@ from tunegate.reading.spec import Spec
 FORMS = "local, processes:N, ray or ray:ADDRESS"
 
 
+def _of_gpus(gpus: float) -> float:
+    if gpus > 1 and not gpus.is_integer():
+        raise ValueError(f"a whole number was expected above 1, got {gpus:g}: Ray gives no GPU and a half")
+    if 0 < gpus < LEAST_SHARE:
+        raise ValueError(f"0 or at least {LEAST_SHARE} was expected, got {gpus:g}")
+    return gpus
+
+
+LEAST_SHARE = 0.01
+"""Of a GPU or core: a node would otherwise be asked for thousands of copies."""
+
+
 class RaySpec(Spec):
     """Actors on the nodes of a Ray cluster."""
 
     address: str = "auto"
     """Of the cluster's head, as HOST:PORT; `auto`: the cluster that this machine is a node of."""
-    gpus_per_model: Annotated[float, Field(ge=0)] | None = None
+    gpus_per_model: Annotated[float, Field(ge=0), AfterValidator(_of_gpus)] | None = None
     """The GPUs that each copy of the model gets. Default: 1 if a node has a GPU, otherwise 0."""
-    cpus_per_model: Annotated[float, Field(gt=0)] | None = None
+    cpus_per_model: Annotated[float, Field(ge=LEAST_SHARE)] | None = None
     """The cores that each copy gets. Default: without GPUs, all of its node; with GPUs, 1."""
 
 
@@ -32,13 +44,19 @@ class ExecutorSpec(Spec):
     """The number of processes on this machine, each with its own copy of the model."""
     ray: RaySpec | None = None
     """The nodes of a Ray cluster."""
-    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    timeout_s: Annotated[float, Field(gt=0, le=1_000_000)] = 3600.0
     """The longest time for a block of cases, in seconds; a worker that takes longer is given up."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if self.processes is not None and self.ray is not None:
             raise PydanticCustomError("both", "processes and ray are two executors; name one")
+        given = self.model_fields_set
+        for name in ("processes", "ray"):
+            if name in given and getattr(self, name) is None:
+                raise PydanticCustomError("empty", f"{name} has no value; write processes: 2, or ray: {{}}")
+        if "timeout_s" in given and not given & {"processes", "ray"}:
+            raise PydanticCustomError("alone", "timeout_s is for processes or ray; name one, or leave it out")
         return self
 
 

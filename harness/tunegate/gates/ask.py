@@ -111,7 +111,10 @@ def repeats(suite: Suite, question: Case) -> list[Case]:
 
 
 def known_answers(suite: Suite, case: Case, responses: Mapping[str, Response]) -> dict[Question, Response]:
-    """The answers to a case among these, by question, as a model that shares its answers keeps them."""
+    """The answers to a case among these, by question, as a model that shares its answers keeps them.
+
+    Likelihoods beside a generated answer are not: alone, they come with the likeliest choice as the text.
+    """
     known: dict[Question, Response] = {}
     for one in questions(suite, case):
         response = responses.get(one.id)
@@ -119,7 +122,7 @@ def known_answers(suite: Suite, case: Case, responses: Mapping[str, Response]) -
             continue
         if _is_generated(suite):
             known[question_of("generate", one, suite.settings)] = replace(response, choice_scores=())
-        if _is_scored(suite) and response.choice_scores:
+        elif _is_scored(suite) and response.choice_scores:
             known[question_of("score_choices", one, suite.settings)] = response
     return known
 

@@ -13,7 +13,7 @@ from tunegate.cases.case import Case
 from tunegate.checks.answers.part import AnswerRule
 from tunegate.checks.check import Check, Sample, is_deterministic, judge
 from tunegate.checks.outcome import Outcome, keep_findings, shallow
-from tunegate.exceptions import Tampered
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.ask import ask, blocks_to_ask, by_case, open_questions, questions, repeats, samples_of
 from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
@@ -82,6 +82,8 @@ class GateRunner:
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
         blocks = list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
+        if begun is not None and _are_open(suite, [case for case in cases if case.id not in outcomes], terms, answers):
+            _check_same_dtype(place, begun, model)
         self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
         for block in blocks:
             # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
@@ -213,6 +215,20 @@ class GateRunner:
                 checks=tuple(suite.check_names),
                 settings=asdict(suite.settings),
             )
+        )
+
+
+def _are_open(suite: Suite, cases: Sequence[Case], terms: Terms, answers: AnswerLog) -> bool:
+    """Whether the model must be asked any more questions about these cases."""
+    return any(open_questions(suite, cases, lambda name: answers.may_be_asked(name, terms.ask_again)))
+
+
+def _check_same_dtype(place: GatePlace, begun: GateRecord, model: Model) -> None:
+    """Raise ConfigError if the rest would be answered with another number type: `auto` depends on the machine."""
+    if None not in (begun.dtype, model.dtype) and begun.dtype != model.dtype:
+        raise ConfigError(
+            f"gate {place.label}: it began with the number type {begun.dtype}, and the model is open as {model.dtype}, "
+            "which may answer differently; go on where it began, on the same kind of machine and with the same options"
         )
 
 

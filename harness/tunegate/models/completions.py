@@ -49,9 +49,9 @@ def read_completion(body: str) -> Completion:
     return Completion(
         text,
         finish_reason,
-        _count(_field(usage, "completion_tokens")),
-        prompt_tokens=_count(_field(usage, "prompt_tokens")),
-        cached_tokens=_count(_field(_field(usage, "prompt_tokens_details"), "cached_tokens")),
+        count_of(_field(usage, "completion_tokens")),
+        prompt_tokens=count_of(_field(usage, "prompt_tokens")),
+        cached_tokens=count_of(_field(_field(usage, "prompt_tokens_details"), "cached_tokens")),
     )
 
 
@@ -79,8 +79,12 @@ def _field(value: Any, name: str) -> Any:
     return _object(value).get(name)
 
 
-def _count(value: Any) -> int | None:
-    """A number of tokens, if it is one."""
+def count_of(value: Any) -> int | None:
+    """A number of tokens that a server tells; None for anything that cannot be one.
+
+    >>> count_of(12), count_of(True), count_of(10**400)
+    (12, None, None)
+    """
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 

@@ -62,6 +62,11 @@ class OpenAIModel:
         if not model:
             place = without_secrets(base_url)
             raise ConfigError(f"model {place!r}: the name of the server's model is missing; write {place}#MODEL-NAME")
+        if "," in model:  # llama.cpp takes any name: one server would answer for all that were meant
+            raise ConfigError(
+                f"model {without_secrets(url)!r}: a comma in a model's name; several servers are separated by commas, "
+                "each with its http:// or https:// and its #MODEL-NAME"
+            )
         check_address(base_url, f"model {without_secrets(url)!r}")
         return cls(base_url, model, **how)
 

@@ -1,7 +1,8 @@
 """Do several servers serve the same model? They are asked the same few prompts, and disagree where the model differs.
 
-The rules are those of `tunegate serve-check` (docs/serving.md): the prompts must be the same, and the first token's
-log-probability must be nearly the same. Servers that tell no log-probabilities must give the same texts.
+The rules are those of `tunegate serve-check` (docs/serving.md): the prompts must be the same, and the log-probability
+of the first token that the model is not certain of must be nearly the same. Servers that tell no such log-probabilities
+must give the same texts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from tunegate.models.first_tokens import SAME_GAP, gap
+from tunegate.models.first_tokens import SAME_GAP, FirstToken, gap
 from tunegate.models.openai_client import ChatRequests, open_client
 from tunegate.models.openai_server import OpenAIModel
 from tunegate.models.server_facts import ServerFacts, ShortAnswer, facts_from, short_answer
 from tunegate.reading.chats import Message
 
 MAX_TOKENS = 8
+CERTAIN = -0.01
+"""Natural log: two models that both give a token at least this cannot be told apart by it. Reasoning models begin every
+answer with the same token."""
 TOKEN_IDS = "token ids: "
 
 
@@ -50,19 +54,29 @@ class Probed:
     @property
     def can_be_compared(self) -> bool:
         """Whether the server replied to each prompt, and gave anything that another model might not give."""
-        replied = all(one.text is not None or one.refused for one in self.answers)
+        replied = all(one.is_reply for one in self.answers)
         return replied and any(one.text or one.first.log_probabilities for one in self.answers)
 
 
+SILENT = ShortAnswer(FirstToken({}), None)
+
+
 async def probe(model: OpenAIModel) -> Probed:
-    """Ask a server the fixed prompts; what it does not answer stays unknown."""
+    """Ask a server the fixed prompts; what it does not answer stays unknown. After a prompt without any reply it is
+    asked no further: each would be waited for, and without all of them it cannot be compared."""
     requests, slots = ChatRequests(model.request), asyncio.Semaphore(min(4, model.concurrency))
+    replies = True
 
     async with open_client(model.server) as client:
 
         async def one(chat: Sequence[Message]) -> ShortAnswer:
+            nonlocal replies
             async with slots:
-                return await short_answer(client, model, requests, chat, _as_ids, MAX_TOKENS)
+                if not replies:
+                    return SILENT
+                answer = await short_answer(client, model, requests, chat, _as_ids, MAX_TOKENS)
+            replies = replies and answer.is_reply
+            return answer
 
         facts, found = await asyncio.gather(facts_from(client, model), asyncio.gather(*map(one, PROMPTS)))
     return Probed(tuple(found), facts)
@@ -88,16 +102,16 @@ class Difference:
 
     @property
     def in_words(self) -> str:
-        own, other = f"{self.own:g}", f"{self.other:g}"
+        own, other = self.own, self.other
         return {
             "refuses": f"another model or chat template: it answers {own} of the probe's prompts, not {other}",
             "template": f"another chat template: {own} of {other} prompts differ",
             "tokens": f"another chat template or tokenizer: a prompt has {own} tokens, not {other}",
             "context": f"another context: {own} tokens, not {other}",
-            "weights": f"other weights: the first token's log-probability is {self.own:.2f} apart in the median (the "
+            "weights": f"other weights: the first token's log-probability is {own:.2f} apart in the median (the "
             f"same: at most {other})",
-            "texts": f"other weights: {own} of {other} short answers differ, and it tells no log-probabilities to "
-            "compare",
+            "texts": f"other weights: {own} of {other} short answers differ, and there are no log-probabilities that "
+            "tell more",
         }[self.kind]
 
 
@@ -116,11 +130,30 @@ def difference(own: Probed, other: Probed) -> Difference | None:
             return Difference("tokens", one.n_prompt, two.n_prompt)
     if None not in (own.facts.context, other.facts.context) and own.facts.context != other.facts.context:
         return Difference("context", own.facts.context or 0, other.facts.context or 0)
-    gaps = [found for one, two in pairs if (found := gap(two, one)) is not None]
+    both = zip(own.answers, other.answers, strict=True)
+    gaps = [found for one, two in both if (found := gap_within(one, two)) is not None]
     if gaps:
         return Difference("weights", median(gaps), SAME_GAP) if median(gaps) > SAME_GAP else None
     unequal = sum(one.text != two.text for one, two in zip(own.answers, other.answers, strict=True))
     return Difference("texts", unequal, len(own.answers)) if unequal else None
+
+
+def gap_within(own: ShortAnswer, other: ShortAnswer) -> float | None:
+    """The gap at the first token that one of them is not certain of; None if there is none, or they do not tell it.
+
+    >>> sure, here, there = FirstToken({"<think>": 0.0}), FirstToken({"A": -0.2}), FirstToken({"A": -1.2})
+    >>> gap_within(ShortAnswer(sure, "", further=(there,)), ShortAnswer(sure, "", further=(here,)))
+    1.0
+    """
+    for one, two in zip((own.first, *own.further), (other.first, *other.further), strict=False):
+        found = gap(two, one)
+        if found is None or found > SAME_GAP or not (_is_certain(one) and _is_certain(two)):
+            return found
+    return None
+
+
+def _is_certain(token: FirstToken) -> bool:
+    return max(token.log_probabilities.values()) >= CERTAIN
 
 
 def odd_ones(probed: Sequence[Probed]) -> tuple[int, dict[int, Difference]]:

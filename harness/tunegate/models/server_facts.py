@@ -11,10 +11,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from tunegate.cases.case import Case
+from tunegate.models.completions import count_of
 from tunegate.models.first_tokens import FirstToken
 from tunegate.models.guarded import REFUSED
 from tunegate.models.model import GenerationSettings, as_messages
@@ -30,6 +32,9 @@ TOP = 20
 
 MOST_NEGATIVE, ROUNDED = -1e6, 1e-3
 """What can be a log-probability: not NaN or infinity, and above 0 only by rounding."""
+
+MOST_IDS, MOST_CHARS = 100, 200
+"""How many models, and characters of a name or version, are kept: the record repeats them with each block of cases."""
 
 TextOf = Callable[[Sequence[int]], str]
 """The text of token ids, by the tokenizer of the model that should be served."""
@@ -71,11 +76,12 @@ async def facts_from(client: AsyncOpenAI, model: OpenAIModel) -> ServerFacts:
     meta = _object(own[0].get("meta") if own else None)
     slot = _object(props.get("default_generation_settings"))
     said = [slot.get("n_ctx"), *(row.get("max_model_len") for row in own), meta.get("n_ctx")]
-    context = next((number for number in said if isinstance(number, int) and number > 0), None)
-    ids = [name for row in listed for name in (row.get("id"), *_texts(row.get("aliases"))) if isinstance(name, str)]
+    context = next((number for one in said if (number := count_of(one))), None)
+    names = (name for row in (*own, *listed) for name in (row.get("id"), *_texts(row.get("aliases"))))
+    ids = dict.fromkeys(name[:MOST_CHARS] for name in names if isinstance(name, str))
     number_type = props.get("model_ftype") or meta.get("ftype")
-    typed = number_type if isinstance(number_type, str) else ""
-    return ServerFacts(tuple(dict.fromkeys(ids)), context, typed, *await _software(root, props))
+    typed = number_type[:MOST_CHARS] if isinstance(number_type, str) else ""
+    return ServerFacts(tuple(islice(ids, MOST_IDS)), context, typed, *await _software(root, props))
 
 
 async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, bool | None]:
@@ -95,7 +101,7 @@ async def _software(root: AsyncOpenAI, props: Mapping[str, Any]) -> tuple[str, b
 
 
 def _versioned(software: str, version: Any) -> str:
-    return f"{software} {version}" if isinstance(version, str) and version else ""
+    return f"{software} {version[:MOST_CHARS]}" if isinstance(version, str) and version else ""
 
 
 def first_tokens(
@@ -115,11 +121,17 @@ def first_tokens(
 @dataclass(frozen=True, slots=True)
 class ShortAnswer:
     """What a server makes of a prompt: its first token, and the text of its greedy answer; None: it gave none, since it
-    `refused` the prompt or did not reply."""
+    `refused` the prompt or did not reply. `further` are the tokens after the first, each after those that it chose."""
 
     first: FirstToken
     text: str | None
     refused: bool = False
+    further: tuple[FirstToken, ...] = ()
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether the server replied at all."""
+        return self.text is not None or self.refused
 
 
 async def short_answer(
@@ -134,8 +146,10 @@ async def short_answer(
     reply, refused = await _reply(client, requests, {"model": model.model, "messages": list(messages)}, max_tokens)
     prompt = await _prompt(_at_root(client, model), model.model, messages, text_of)
     text = _object(_first(_rows(reply, "choices")).get("message")).get("content")
-    first = FirstToken(_log_probabilities(reply), _count(reply), prompt)
-    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused)
+    told = [_log_probabilities(row) for row in _rows(_first(_rows(reply, "choices")).get("logprobs"), "content")]
+    first = FirstToken(told[0] if told else {}, _count(reply), prompt)
+    further = tuple(map(FirstToken, told[1:max_tokens]))
+    return ShortAnswer(first, (text if isinstance(text, str) else "") if reply else None, refused, further)
 
 
 async def _reply(
@@ -156,12 +170,11 @@ async def _reply(
     return {}, refused
 
 
-def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
-    """The likeliest first tokens by their text. Bytes are told beside it where a token is a part of a letter."""
-    choice = _first(_rows(reply, "choices"))
-    first = _first(_rows(choice.get("logprobs"), "content"))
+def _log_probabilities(place: Mapping[str, Any]) -> dict[str, float]:
+    """The likeliest tokens at one place of an answer, by their text. Bytes are told beside it where a token is a part
+    of a letter."""
     found: dict[str, float] = {}
-    for row in _rows(first, "top_logprobs"):
+    for row in _rows(place, "top_logprobs"):
         value, text, raw = row.get("logprob"), row.get("token"), row.get("bytes")
         with suppress(TypeError, ValueError):  # no bytes
             text = bytes(cast(list[int], raw)).decode("utf-8", "replace") if isinstance(raw, list) and raw else text
@@ -171,8 +184,7 @@ def _log_probabilities(reply: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _count(reply: Mapping[str, Any]) -> int | None:
-    found = _object(reply.get("usage")).get("prompt_tokens")
-    return found if isinstance(found, int) and found > 0 else None
+    return count_of(_object(reply.get("usage")).get("prompt_tokens")) or None
 
 
 async def _prompt(client: AsyncOpenAI, name: str, messages: Sequence[Any], text_of: TextOf) -> str | None:

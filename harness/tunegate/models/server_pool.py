@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from tunegate.addresses import without_secrets
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models.back_pressure import Window
@@ -73,9 +73,13 @@ class ServerPool:
     @classmethod
     def open(cls, addresses: Sequence[str], trust: Trust, asking: Mapping[str, Any]) -> ServerPool:
         """The pool, if the servers agree; raises ConfigError if two of them do not, or if none answers."""
-        if repeated := next((one for one in addresses if addresses.count(one) > 1), None):
-            raise ConfigError(f"model {without_secrets(repeated)}: the server is named twice; name each server once")
         models = [OpenAIModel.from_url(address, **asking) for address in addresses]
+        places = [_place_of(model) for model in models]
+        if repeated := next((one for one in places if places.count(one) > 1), None):
+            raise ConfigError(
+                f"model {repeated}: the server is named twice; name each server once (user name, password and query do "
+                "not tell servers apart: the record holds neither)"
+            )
         variables = key_variables(addresses, asking.get("key_variable"), trust, os.environ)
         models = [replace(model, key_variable=name) for model, name in zip(models, variables, strict=True)]
         faults = [_fault_of(model) for model in models]
@@ -154,6 +158,15 @@ class ServerPool:
             return None
         self.probed[place] = now
         return difference(now, self.agreed) is None
+
+
+def _place_of(model: OpenAIModel) -> str:
+    """A server's address in one spelling, without secrets.
+
+    >>> _place_of(OpenAIModel("http://me:pw@A.example:80/v1/?key=1", "m"))
+    'http://a.example/v1#m'
+    """
+    return f"{host_of(model.base_url)}{urlsplit(model.base_url).path.rstrip('/')}#{model.model}"
 
 
 def _named(models: Sequence[OpenAIModel]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from threading import Event
@@ -194,17 +194,23 @@ class _Batch(Generic[Question, Answer]):
             self._start(self._one(place, question))
 
     def _next_for(self, place: int) -> int | None:
-        """The next question for an endpoint: not one that it failed to answer while another endpoint is in, and none
-        that the others will have answered sooner than this endpoint could."""
-        others = [one for other, one in enumerate(self.endpoints) if other != place and not one.out]
-        own, rate = self.endpoints[place].seconds, sum(one.rate for one in others)
-        if own is not None and rate:
-            soonest = min(one.seconds for one in others if one.seconds is not None)
-            if soonest + len(self.waiting) / rate < own:
-                return None
-        inside = {other for other, one in enumerate(self.endpoints) if not one.out}
-        failed = ((question, set(self.failed_at.get(question, ()))) for question in self.waiting)
-        return next((question for question, at in failed if place not in at or inside <= at), None)
+        """The next question for an endpoint: not one that it failed to answer while another endpoint could, and none
+        that those who could will have answered sooner. So each question has an endpoint that takes it."""
+        inside = frozenset(other for other, one in enumerate(self.endpoints) if not one.out)
+        takes: dict[frozenset[int], bool] = {}
+        for question in self.waiting:
+            able = inside.difference(self.failed_at.get(question, ())) or inside
+            if able not in takes:
+                takes[able] = place in able and not self._is_sooner(able - {place}, place)
+            if takes[able]:
+                return question
+        return None
+
+    def _is_sooner(self, others: Set[int], place: int) -> bool:
+        """Whether others will have answered all that waits sooner than an endpoint could answer one question."""
+        own, ones = self.endpoints[place].seconds, [self.endpoints[other] for other in others]
+        rate, times = sum(one.rate for one in ones), [one.seconds for one in ones if one.seconds is not None]
+        return own is not None and rate > 0 and min(times) + len(self.waiting) / rate < own
 
     async def _one(self, place: int, question: int) -> None:
         """Ask one question at one endpoint."""

@@ -140,7 +140,10 @@ def ask_references(
             by_model.setdefault(earlier_model(pipeline, log.record, terms.since), []).append((place, terms))
     for on_disk, places in by_model.items():
         free()
-        model = SharedAnswers(open_model(on_disk), _answers_on_record(pipeline, log.record, places[0][0], on_disk))
+        opened = open_model(on_disk)
+        known = _answers_on_record(pipeline, log.record, places[0][0], on_disk, opened.dtype)
+        model = SharedAnswers(opened, known)
+        del opened
         for place, terms in places:
             _ask_reference(pipeline, log, runner, model, place, terms, book)
         del model
@@ -169,21 +172,22 @@ def _ask_reference(
 
 
 def _answers_on_record(
-    pipeline: Pipeline, run: RunRecord, place: GatePlace, on_disk: ModelOnDisk
+    pipeline: Pipeline, run: RunRecord, place: GatePlace, on_disk: ModelOnDisk, dtype: str | None
 ) -> dict[Question, Response]:
-    """What this model answered to the references of this attempt already."""
+    """What this model answered to the references of this attempt already, with this number type."""
     known: dict[Question, Response] = {}
     for gate in _attempt(run, place).references.values():
         if gate.model_sha256 == on_disk.sha256:
-            known |= answers_of(pipeline.suites[gate.gate], gate)
+            known |= answers_of(pipeline.suites[gate.gate], gate, dtype)
     return known
 
 
-def answers_of(suite: Suite, gate: GateRecord) -> Mapping[Question, Response]:
-    """The answers of a draw on record, by question, as a model that shares its answers keeps them."""
+def answers_of(suite: Suite, gate: GateRecord, dtype: str | None) -> Mapping[Question, Response]:
+    """The answers of a draw on record, by question, as a model that shares its answers keeps them; none if it was asked
+    with another number type, which may change an answer."""
     known: dict[Question, Response] = {}
     asked = frozenset(gate.case_ids)
-    for case in suite.cases if gate.answers.responses else ():
+    for case in suite.cases if gate.answers.responses and gate.dtype == dtype else ():
         if case.id in asked:
             known |= known_answers(suite, case, gate.answers.responses)
     return known

@@ -86,11 +86,12 @@ class StageGates:
             key: gates[key] for key, verdict in said.items() if gates[key].verdict is verdict
         }  # otherwise it is waived
 
-    def answers_on_record(self, number: int) -> dict[Question, Response]:
-        """What the model of an attempt answered before the run was interrupted: it is not asked that again."""
+    def answers_on_record(self, number: int, dtype: str | None) -> dict[Question, Response]:
+        """What the model of an attempt answered with this number type before the run was interrupted: it is not asked
+        that again."""
         known: dict[Question, Response] = {}
         for gate in self._attempt(number).gates.values():
-            known |= answers_of(self.pipeline.suites[gate.gate], gate)
+            known |= answers_of(self.pipeline.suites[gate.gate], gate, dtype)
         return known
 
     def _first(self, number: int) -> Iterator[tuple[GatePlace, Terms]]:

@@ -333,7 +333,8 @@ class StageRun:
 
     def _gates(self, number: int, on_disk: ModelOnDisk) -> dict[str, GateRecord]:
         def open_model() -> Model:
-            return SharedAnswers(self._open_model(on_disk), self.gates.answers_on_record(number))
+            model = self._open_model(on_disk)
+            return SharedAnswers(model, self.gates.answers_on_record(number, model.dtype))
 
         model = ModelUnderTest(open_model)  # one model for all gates, none if all are on record
         try:
