@@ -4,9 +4,10 @@
     LM_EVAL=path/to/lm_eval python -m tests.bench gate
 
 The three are asked the same cases, in the same number type and batch size, and take turns; where this machine computes
-bfloat16 natively, in bfloat16 and in float32. Seconds of computing are told beside seconds, since the machine may be shared. Goals: at most 0.8 of the time of the bare script, and at most 0.4 of that of
-lm-evaluation-harness, which is left out unless `LM_EVAL` names it (`pip install lm_eval==0.4.13` in an environment of
-its own). Without a demo, `BENCH_MODEL` or else the base model is asked; that rarely ends an answer before the limit.
+bfloat16 natively, in bfloat16 and in float32. Seconds of computing are told beside seconds, since the machine may be
+shared. Goals: at most 0.8 of the time of the bare script, and at most 0.4 of that of lm-evaluation-harness, which is
+left out unless `LM_EVAL` names it (`pip install lm_eval==0.4.13` in an environment of its own). Without a demo,
+`BENCH_MODEL` or else the base model is asked; that rarely ends an answer before the limit.
 """
 
 from __future__ import annotations

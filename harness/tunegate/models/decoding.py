@@ -16,7 +16,6 @@ from tunegate.models.growing_cache import branched, growing_cache, joined
 from tunegate.models.model import FinishReason
 from tunegate.models.prefixes import passes, shared_prefixes
 
-
 PASS_CPU, PASS_GPU = 32, 1024
 """What a pass over the weights costs beside its tokens, in tokens: on a CPU, measured; a GPU needs far more at once."""
 
