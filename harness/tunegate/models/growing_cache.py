@@ -28,8 +28,11 @@ def branched(kept: Any, places: Any) -> Any:
     return new
 
 
-def joined(config: Any, parts: Sequence[Any], rows: Sequence[Any]) -> Any:
-    """One cache for all sequences of `parts`, padded on the left; those of a part become the given `rows`."""
+def joined(config: Any, parts: Sequence[Any], rows: Sequence[Sequence[int]]) -> Any:
+    """One cache for the sequences of all `parts`, padded on the left; those of a part become the given `rows`.
+
+    Empties the parts, layer by layer, so that hardly more memory is needed than for one of the two.
+    """
     whole = growing_cache(config)
     count, columns = sum(map(len, rows)), max(part.get_seq_length() for part in parts)
     for layer, *old in zip(whole.layers, *(part.layers for part in parts), strict=True):
@@ -39,8 +42,9 @@ def joined(config: Any, parts: Sequence[Any], rows: Sequence[Any]) -> Any:
         for part, at in zip(old, rows, strict=True):
             padding = columns - part.get_seq_length()
             for states, used in ((layer.keys, part.keys), (layer.values, part.values)):
-                states[at, :, :padding] = 0  # masked, but what memory held before may be no number
-                states[at, :, padding:] = used
+                states[list(at), :, :padding] = 0  # masked, but what memory held before may be no number
+                states[list(at), :, padding:] = used
+            part.reset()
     return whole
 
 
@@ -71,6 +75,10 @@ def _layer_class() -> type[Any]:
 
         def reorder_cache(self, beam_idx: Any) -> None:
             super().reorder_cache(beam_idx)
+            self.rooms = None
+
+        def reset(self) -> None:
+            super().reset()
             self.rooms = None
 
     return GrowingLayer
