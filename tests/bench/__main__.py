@@ -7,7 +7,10 @@ import importlib
 from inspect import signature
 from pathlib import Path
 
-BENCHES = ("startup", "stored_answers", "record", "hostile", "leakage", "leak_labels", "report", "generation")
+BENCHES = (
+    "startup", "stored_answers", "record", "hostile", "leakage", "leak_labels", "report", "generation", "gate",
+    "servers", "executor", "attempts", "training",
+)  # fmt: skip
 
 
 def main() -> None:

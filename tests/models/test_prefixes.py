@@ -15,9 +15,9 @@ from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.gates.runner import blocks_of
 from tunegate.models import decoding
-from tunegate.models.growing_cache import growing_cache
+from tunegate.models.growing_cache import branched, growing_cache, joined
 from tunegate.models.hf import HFModel
-from tunegate.models.prefixes import computed_tokens, nothing_shared, shared_prefixes
+from tunegate.models.prefixes import computed_tokens, nothing_shared, passes, shared_prefixes
 
 torch = pytest.importorskip("torch")
 
@@ -156,3 +156,96 @@ def test_the_growing_cache_holds_what_the_one_of_transformers_holds(steps: list[
         assert ours.get_seq_length() == theirs.get_seq_length()
         assert torch.equal(ours.layers[0].keys, theirs.layers[0].keys)
         assert torch.equal(ours.layers[0].values, theirs.layers[0].values)
+
+
+# --- rests of like length are run together -------------------------------------------------------------------------
+
+lengths_of_rests = st.lists(st.integers(1, 60), min_size=1, max_size=9)
+
+
+def cost_of(lengths: list[int], found: list[list[int]], cost: int) -> int:
+    return sum(cost + len(places) * max(lengths[place] for place in places) for places in found)
+
+
+@given(lengths_of_rests, st.integers(0, 80))
+def test_each_rest_is_in_one_pass_and_passes_cost_no_more_than_one(lengths: list[int], cost: int):
+    found = passes(lengths, cost)
+    assert sorted(place for places in found for place in places) == list(range(len(lengths)))
+    assert cost_of(lengths, found, cost) <= cost_of(lengths, [list(range(len(lengths)))], cost)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 80))
+def test_no_other_passes_cost_less(lengths: list[int], cost: int):
+    least = min(cost_of(lengths, split, cost) for split in partitions(list(range(len(lengths)))))
+    assert cost_of(lengths, passes(lengths, cost), cost) == least
+
+
+def partitions(places: list[int]) -> Iterator[list[list[int]]]:
+    """All ways to share out places among passes."""
+    if not places:
+        yield []
+        return
+    first, *others = places
+    for split in partitions(others):
+        yield [[first], *split]
+        for at, some in enumerate(split):
+            yield [*split[:at], [first, *some], *split[at + 1 :]]
+
+
+def test_caches_of_passes_become_those_of_one_batch(model: HFModel):
+    config = model.model.config
+    stem = growing_cache(config)
+    width = config.hidden_size // config.num_attention_heads
+    heads = config.num_key_value_heads
+
+    def feed(cache: Any, states: Any) -> None:
+        for layer in range(len(cache.layers)):
+            cache.update(states + layer, -states - layer, layer)
+
+    head, long, short = (torch.rand(rows, heads, tokens, width) for rows, tokens in ((1, 3), (2, 5), (1, 2)))
+    feed(stem, head)
+    parts = [branched(stem, torch.tensor([0, 0])), branched(stem, torch.tensor([0]))]
+    feed(parts[0], long)
+    feed(parts[1], short)
+    assert stem.get_seq_length() == 3
+    whole = joined(config, parts, [[2, 0], [1]])
+    expected = torch.cat([head.expand(2, -1, -1, -1), long], dim=-2)
+    for number, layer in enumerate(whole.layers):
+        assert torch.equal(layer.keys[[2, 0]], expected + number)
+        assert torch.equal(layer.values[[2, 0]], -expected - number)
+        assert torch.equal(layer.keys[1, :, 3:], torch.cat([head, short], dim=-2)[0] + number)
+        assert not layer.keys[1, :, :3].any()  # padding holds numbers
+    assert all(part.get_seq_length() == 0 for part in parts)
+    feed(whole, torch.rand(3, heads, 1, width))
+    assert whole.get_seq_length() == 9
+
+
+@pytest.mark.parametrize("apart", [0, 8], ids=["each length apart", "some apart"])
+def test_rests_run_apart_give_the_answers_of_one_batch(model: HFModel, monkeypatch: pytest.MonkeyPatch, apart: int):
+    prompts = [
+        [*document, *question, *range(30, 30 + 9 * at)]
+        for at, document in enumerate(DOCUMENTS)
+        for question in QUESTIONS
+    ]
+
+    def answered(pass_tokens: int) -> tuple[Any, list[list[int]], int]:
+        monkeypatch.setattr(decoding, "PASS_TOKENS", pass_tokens)
+        calls: list[int] = []
+        hook = model.model.register_forward_pre_hook(lambda module, args: calls.append(1))
+        with torch.inference_mode():
+            logits, _ = decoding.prefill(model.model, prompts)
+        hook.remove()
+        done = decoding.decode(
+            model.model,
+            prompts,
+            max_new_tokens=10,
+            pick=lambda logits, rows, step: logits.argmax(-1),
+            ended=lambda row, tokens: len(tokens) > row,
+        )
+        return logits, [one.tokens for one in sorted(done, key=lambda one: one.row)], len(calls)
+
+    logits, tokens, calls = answered(apart)
+    together, same_tokens, fewer = answered(10**9)
+    assert calls > fewer
+    assert torch.allclose(logits, together, atol=1e-4)
+    assert tokens == same_tokens

@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tunegate.models.growing_cache import growing_cache
+from tunegate.models.growing_cache import branched, growing_cache, joined
 from tunegate.models.model import FinishReason
-from tunegate.models.prefixes import nothing_shared, shared_prefixes
+from tunegate.models.prefixes import passes, shared_prefixes
+
+PASS_TOKENS = 32
+"""What a pass over the weights costs on a CPU beside its tokens, in tokens (measured with SmolLM2-135M)."""
 
 
 class Pick(Protocol):
@@ -57,6 +60,10 @@ class _State:
             self.cache.reorder_cache(places)
         self.mask, self.positions = self.mask[places], self.positions[places]
         self.rows = [self.rows[place] for place in places.tolist()]
+
+    def branched(self, places: Any) -> _State:
+        """A new state with one sequence after each of the places; this one stays as it is."""
+        return _State(branched(self.cache, places), self.mask[places], self.positions[places], list(range(len(places))))
 
     def branch(self, places: Sequence[int]) -> None:
         """Go on with one new sequence after each of the places; the new ones are numbered from 0."""
@@ -141,17 +148,20 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
     """Run the prompts, padded on the left; returns the logits of their last tokens (rows, vocabulary) and the state.
 
     What prompts share is computed once: first the stem of all, then the part that each group shares, then the rests.
+    On a CPU, where padding takes as long as tokens, rests of like length are run together.
     """
     import torch
 
     device = model.device
     one = torch.zeros((1, 1), dtype=torch.long, device=device)
     state = _State(None, one[:, :0], one, [0])
-    shared = nothing_shared(len(prompts))
-    if _full_attention(model):
-        shared = shared_prefixes(prompts)
-        if not getattr(model, "begins_cache", False):
-            state.cache = growing_cache(model.config)
+    if not _full_attention(model):
+        state.branch([0] * len(prompts))
+        return _rests(model, state, prompts)
+    shared = shared_prefixes(prompts)
+    cache_given = not getattr(model, "begins_cache", False)
+    if cache_given:
+        state.cache = growing_cache(model.config)
     if shared.stem:
         _advance(model, state, torch.tensor([list(prompts[0][: shared.stem])], device=device), logits_to_keep=1)
     row_of = {place: row for row, group in enumerate(shared.groups) for place in group.places}
@@ -160,9 +170,41 @@ def prefill(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, _State]:
         state.branch([0] * len(parts))
         ids, real = _left_padded(parts, device)
         _advance(model, state, ids, real=real, logits_to_keep=1)
-    state.branch([row_of[place] for place in range(len(prompts))])
-    ids, real = _left_padded([prompt[shared.length(place) :] for place, prompt in enumerate(prompts)], device)
+    parents = [row_of[place] for place in range(len(prompts))]
+    rests = [prompt[shared.length(place) :] for place, prompt in enumerate(prompts)]
+    cost = PASS_TOKENS if cache_given and device.type == "cpu" else None
+    apart = [list(range(len(rests)))] if cost is None else passes([len(rest) for rest in rests], cost)
+    if len(apart) == 1:
+        state.branch(parents)
+        return _rests(model, state, rests)
+    done: list[tuple[Any, _State]] = []
+    for places in apart:
+        begun = state.branched(torch.tensor([parents[place] for place in places]))
+        done.append(_rests(model, begun, [rests[place] for place in places]))
+    return _joined(model, done, apart)
+
+
+def _rests(model: Any, state: _State, rests: Sequence[Sequence[int]]) -> tuple[Any, _State]:
+    """Run what is left of the prompts of a state, one for each of its rows."""
+    ids, real = _left_padded(rests, model.device)
     return _advance(model, state, ids, real=real, logits_to_keep=1)[:, -1], state
+
+
+def _joined(model: Any, done: Sequence[tuple[Any, _State]], places: Sequence[Sequence[int]]) -> tuple[Any, _State]:
+    """The logits and states of several passes as those of one batch; a pass computed the sequences at its `places`."""
+    import torch
+
+    states = [state for _, state in done]
+    order = torch.tensor([place for some in places for place in some]).argsort()
+    columns = max(state.mask.shape[1] for state in states)
+    masks = [torch.nn.functional.pad(state.mask, (columns - state.mask.shape[1], 0)) for state in states]
+    whole = _State(
+        joined(model.config, [state.cache for state in states], places),
+        torch.cat(masks)[order],
+        torch.cat([state.positions for state in states])[order],
+        list(range(len(order))),
+    )
+    return torch.cat([logits for logits, _ in done])[order], whole
 
 
 def _advance(model: Any, state: _State, ids: Any, *, real: Any = None, logits_to_keep: int = 0) -> Any:

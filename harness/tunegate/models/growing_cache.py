@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,34 @@ def growing_cache(config: Any) -> Any:
     kept = DynamicCache(config=config)
     kept.layers = [_layer_class()() for _ in kept.layers]
     return kept
+
+
+def branched(kept: Any, places: Any) -> Any:
+    """A new cache with the sequences at `places` of one that stays as it is."""
+    new = copy(kept)
+    new.layers = [copy(layer) for layer in kept.layers]
+    new.reorder_cache(places)
+    return new
+
+
+def joined(config: Any, parts: Sequence[Any], rows: Sequence[Sequence[int]]) -> Any:
+    """One cache for the sequences of all `parts`, padded on the left; those of a part become the given `rows`.
+
+    Empties the parts, layer by layer, so that hardly more memory is needed than for one of the two.
+    """
+    whole = growing_cache(config)
+    count, columns = sum(map(len, rows)), max(part.get_seq_length() for part in parts)
+    for layer, *old in zip(whole.layers, *(part.layers for part in parts), strict=True):
+        layer.lazy_initialization(old[0].keys, old[0].values)
+        layer.rooms = tuple(_with_room(states, columns + ROOM, count) for states in (old[0].keys, old[0].values))
+        layer.keys, layer.values = (room[..., :columns, :] for room in layer.rooms)
+        for part, at in zip(old, rows, strict=True):
+            padding = columns - part.get_seq_length()
+            for states, used in ((layer.keys, part.keys), (layer.values, part.values)):
+                states[list(at), :, :padding] = 0  # masked, but what memory held before may be no number
+                states[list(at), :, padding:] = used
+            part.reset()
+    return whole
 
 
 @cache
@@ -47,9 +77,13 @@ def _layer_class() -> type[Any]:
             super().reorder_cache(beam_idx)
             self.rooms = None
 
+        def reset(self) -> None:
+            super().reset()
+            self.rooms = None
+
     return GrowingLayer
 
 
-def _with_room(states: Any, tokens: int) -> Any:
-    rows, heads, _, width = states.shape
-    return states.new_empty(rows, heads, tokens, width)
+def _with_room(states: Any, tokens: int, rows: int | None = None) -> Any:
+    before, heads, _, width = states.shape
+    return states.new_empty(rows or before, heads, tokens, width)

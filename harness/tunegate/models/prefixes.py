@@ -74,6 +74,30 @@ def computed_tokens(shared: SharedPrefixes, prompts: Sequence[Tokens]) -> int:
     return shared.stem + longest * len(shared.groups) + rest * len(prompts)
 
 
+def passes(lengths: Sequence[int], cost: int) -> list[list[int]]:
+    """Sequences, by their place, for passes over the weights, so that the fewest tokens are computed.
+
+    Sequences of one pass are padded to the longest of them; `cost` is what a pass costs beside its tokens, in tokens.
+
+    Example:
+        >>> passes([9, 100, 10], cost=32), passes([9, 100, 10], cost=200)
+        ([[1], [2, 0]], [[1, 2, 0]])
+    """
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    # The least cost of the first n sequences, and where their last pass begins.
+    least: list[tuple[int, int]] = [(0, 0)]
+    for end in range(1, len(order) + 1):
+        options = ((least[start][0] + cost + lengths[order[start]] * (end - start), start) for start in range(end))
+        least.append(min(options))
+    found: list[list[int]] = []
+    end = len(order)
+    while end:
+        start = least[end][1]
+        found.append(order[start:end])
+        end = start
+    return found[::-1]
+
+
 def _alike(one: Tokens, other: Tokens) -> int:
     """The number of tokens that both begin with; at least one token of each remains."""
     shortest = min(len(one), len(other))
