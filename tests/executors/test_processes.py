@@ -88,8 +88,9 @@ def test_all_dead_is_invalid_and_the_same_command_resumes(project: Path, capsys:
 def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
     stub = project / "stub"
     cases = load_suite(Path("suite.yaml"), build_check).cases
-    model = Processes(2).open(Opening(write_stub(stub, delay_s=0.01, slow=[1])))
+    model = Processes(2, timeout_s=50.0).open(Opening(write_stub(stub, delay_s=0.01, slow=[1])))
     for worker in model.dispatcher.living:
+        assert worker._timeout_s == 50.0
         worker._timeout_s = 2.0  # opening the model takes longer on a busy machine
     block = Block("generate", tuple(cases[:3]), GenerationSettings())
     assert [response.text for _, response in block.asked_of(model)] == [f"answer {case.id}" for case in cases[:3]]

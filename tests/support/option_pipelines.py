@@ -164,7 +164,7 @@ PROOFS: Proofs = {
     "PipelineSpec.inspect": run({"inspect": {"cases": 2}}),
     "ExecutorSpec.processes": ShownBy("test_processes.py", '"--executor", "processes:2"'),
     "ExecutorSpec.ray": ShownBy("test_ray_nodes.py", 'f"ray:{nodes.cluster.address}"'),
-    "ExecutorSpec.timeout_s": ShownBy("test_processes.py", "Processes(2, timeout_s=2.0)"),
+    "ExecutorSpec.timeout_s": ShownBy("test_processes.py", "Processes(2, timeout_s=50.0)"),
     "RaySpec.address": ShownBy("test_ray_nodes.py", "nothing answers at 127.0.0.1:1"),
     "RaySpec.cpus_per_model": ShownBy("test_ray_nodes.py", '{"cpus_per_model": 64.0}, "no node can give 64 cores'),
     "RaySpec.gpus_per_model": ShownBy("test_ray_nodes.py", '{"gpus_per_model": 1.0}, "no node can give 1 GPU'),
