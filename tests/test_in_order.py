@@ -85,7 +85,7 @@ def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess
 def test_workers_end_with_a_caller_that_was_killed() -> None:
     """SIGKILL of the caller closes its pipes, and a worker without input ends."""
     code = (
-        "import os\nfrom tests.test_processes import adder\nfrom tunegate.processes import in_order\n"
+        "import os\nfrom tests.test_in_order import adder\nfrom tunegate.processes import in_order\n"
         "results = in_order(adder, 5, iter(range(10**9)), 2)\n"
         "print({next(results)[1] for _ in range(20)}, flush=True)\nos.kill(os.getpid(), 9)"
     )
