@@ -160,7 +160,9 @@ class ServerPool:
 
 
 def _named(models: Sequence[OpenAIModel]) -> str:
-    return ",".join(model.name for model in models)
+    """All servers, in an order of their own: the same servers in another order are no other model, whose attempts
+    would be counted from one again."""
+    return ",".join(sorted(model.name for model in models))
 
 
 def _fault_of(model: OpenAIModel) -> NoReply | None:
