@@ -160,8 +160,8 @@ class ServerPool:
 
 
 def _named(models: Sequence[OpenAIModel]) -> str:
-    """All servers, in an order of their own: the same servers in another order are no other model, whose attempts
-    would be counted from one again."""
+    """All servers, in an order of their own: the same servers in another order are the same model, and its
+    earlier attempts count."""
     return ",".join(sorted(model.name for model in models))
 
 
