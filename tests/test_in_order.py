@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +29,14 @@ def adder(to: int) -> Callable[[int], tuple[int, int]]:
         return number + to, os.getpid()
 
     return add
+
+
+def sleeper(folder: str) -> Callable[[int], None]:
+    def sleep(number: int) -> None:
+        Path(folder, str(number)).touch()
+        time.sleep(600)
+
+    return sleep
 
 
 @pytest.fixture
@@ -85,7 +94,7 @@ def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess
 def test_workers_end_with_a_caller_that_was_killed() -> None:
     """SIGKILL of the caller closes its pipes, and a worker without input ends."""
     code = (
-        "import os\nfrom tests.test_processes import adder\nfrom tunegate.processes import in_order\n"
+        "import os\nfrom tests.test_in_order import adder\nfrom tunegate.processes import in_order\n"
         "results = in_order(adder, 5, iter(range(10**9)), 2)\n"
         "print({next(results)[1] for _ in range(20)}, flush=True)\nos.kill(os.getpid(), 9)"
     )
@@ -95,3 +104,16 @@ def test_workers_end_with_a_caller_that_was_killed() -> None:
     workers = [int(pid) for pid in ended.stdout.strip().strip("{}").split(",")]
     assert len(workers) == 2
     assert ended.returncode == -9  # `run` has returned: no worker holds the pipe of its errors open any more
+
+
+def test_a_worker_does_not_finish_its_block_for_a_caller_that_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, threading, time\nfrom tests.test_in_order import sleeper\nfrom tunegate.processes import in_order\n"
+        "def kill():\n"
+        f"    while len(os.listdir({str(tmp_path)!r})) < 2:\n        time.sleep(0.05)\n    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=kill).start()\n"
+        f"list(in_order(sleeper, {str(tmp_path)!r}, range(9), 2))"
+    )
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    assert (ended.returncode, ended.stderr) == (-9, "")

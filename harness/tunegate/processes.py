@@ -1,7 +1,7 @@
 """Pure work spread over processes: the same results in the same order, whatever the number of processes.
 
 A worker is a fresh interpreter that reads blocks from its standard input and writes results to its standard output. It
-never imports the caller's main module, as `multiprocessing` would; it ends when its input ends, so none outlives a
+never imports the caller's main module, as `multiprocessing` would; it ends when its input is closed, so none outlives a
 caller that was killed. A block whose worker died is done by the caller itself.
 """
 
@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import select
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -130,9 +132,25 @@ class _Worker:
                 pipe.close()
 
 
+def _end_with_caller() -> None:
+    """End at once when nobody holds the other end of standard input any more, also within a block: it would be done
+    for nobody, and a half block would be read as an error. Where there is no `poll`, the block is finished first."""
+    if not hasattr(select, "poll"):
+        return
+    poll = select.poll()
+    poll.register(0, 0)
+
+    def watch() -> None:
+        poll.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def serve() -> None:
     """Do blocks from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the caller decides
+    _end_with_caller()
     blocks, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get between the results
     build, setup = pickle.load(blocks)

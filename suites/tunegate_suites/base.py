@@ -27,6 +27,11 @@ class Options(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
     )
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """For another process, without what was computed from the options: it cannot always be sent."""
+        state, fields = super().__getstate__(), type(self).model_fields
+        return {**state, "__dict__": {name: value for name, value in state["__dict__"].items() if name in fields}}
+
 
 class CheckBase(Options):
     """Satisfies `checks.check.Check`. The first line of a subclass's docstring is its line in docs/checks.md."""

@@ -28,6 +28,7 @@ from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, judge
 from tunegate.exceptions import ConfigError
 from tunegate.models.model import ChoiceScore, Response, ScriptedModel
+from tunegate.models.server_pool import ServerPool
 from tunegate.reading.chats import Message
 from tunegate_suites import build_check
 from tunegate_suites.judges.judge import Judge
@@ -451,6 +452,25 @@ def test_a_judge_on_one_of_the_servers_under_test_does_not_judge_itself(folder: 
     options = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
     check = admitted_judge({"rubric": "scale.yaml", "min": 4, "server": options}, folder)
     assert check.is_the_model("http://127.0.0.1:8/v1#m,http://127.0.0.1:9/v1#m", None)
+    assert check.is_the_model("HTTP://localhost:9/v1/#m", None)
+    assert not check.is_the_model("./checkpoint", None)
+
+
+def test_without_any_server_of_the_judge_the_cause_is_told_and_each_is_looked_for_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(ServerPool, "open", lambda addresses, *how: opened.append(addresses) or no_server())
+
+    def no_server() -> None:
+        raise ConfigError("no server answers")
+
+    findings = ask_server(folder, ["http://127.0.0.1:9/v1", "http://127.0.0.1:8/v1"], 4)
+    assert {finding.verdict for finding in findings} == {INVALID}
+    assert {finding.reason.partition(";")[0] for finding in findings} == {
+        "the judge could not be asked: no server answers"
+    }
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import subprocess
 from dataclasses import replace
@@ -14,12 +15,16 @@ import tunegate
 from tunegate import processes
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, is_deterministic
+from tunegate.checks.outcome import Verdict
 from tunegate.checks.own_check import as_asked
 from tunegate.gates import runner
-from tunegate.models.model import GenerationSettings, Response
+from tunegate.gates.draw import GatePlace, draw_fresh
+from tunegate.models.model import GenerationSettings, Response, StoredResponses
 from tunegate.record.outcome_json import verdict_to_json
+from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import PlanRule
 from tunegate.suites.suite import Suite
+from tunegate.verdicts.terms import Terms
 from tunegate_suites import build_check
 
 CHECKS = (
@@ -78,6 +83,32 @@ def test_outcomes_are_the_same_in_two_processes(started: list[list[str]], monkey
     assert len(started) == 2
     assert spread == here
     assert len({json.loads(one)["verdict"] for one in here}) == 3
+
+
+def test_a_gate_on_many_stored_answers_starts_processes(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its cases come in blocks, which must not be smaller than what is spread."""
+    monkeypatch.setattr(runner, "SPREAD_FROM", 1100)
+    cases = tuple(Case(str(n), f"Say {n}", (f"it is {n}",)) for n in range(1100))
+    stored = StoredResponses({case.id: Response(case.references[0]) for case in cases})
+    suite = replace(suite_of("exact"), cases=cases, rule=PlanRule(draw=1100, accept=1100))
+    place = GatePlace("s")
+    with RunLog.open(tmp_path) as log:
+        drawn = draw_fresh(place, suite, 1100, 0)
+        decision = runner.GateRunner(log.append).run(place, suite, Terms(suite.plan.first), stored, drawn)
+    assert (decision.verdict, len(started)) == (Verdict.PASS, 2)
+    assert runner.KNOWN_AT_ONCE >= 20_000  # docs/scale.md
+
+
+@pytest.mark.parametrize(
+    "check", [*CHECKS, {"rouge2": {"min": 0.1}}, {"regex": "gene"}, {"contains": "gene"}, "number"], ids=str
+)
+def test_a_check_that_was_used_can_be_sent(check: object) -> None:
+    suite = suite_of(check)
+    here = [json.dumps(verdict_to_json(one)) for one in runner._Judge((suite.checks, suite.answer))(samples())]
+    checks, answer = pickle.loads(pickle.dumps((suite.checks, suite.answer)))
+    assert [json.dumps(verdict_to_json(one)) for one in runner._Judge((checks, answer))(samples())] == here
 
 
 def test_a_check_of_the_user_stays_in_this_process(started: list[list[str]]) -> None:

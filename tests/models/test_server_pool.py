@@ -246,6 +246,12 @@ def test_a_server_that_disagrees_is_named_with_how(liar: PoolServer, words: str)
     assert not any(one.asked for one in servers)
 
 
+def test_the_order_of_servers_makes_no_other_model():
+    """Otherwise a gate could be tried again, with the servers the other way round, as if for the first time."""
+    with pool_servers(PoolServer(), PoolServer()) as servers:
+        assert open_model(spec_of(servers)).name == open_model(spec_of(servers[::-1])).name
+
+
 def test_a_server_that_replies_to_no_prompt_is_not_asked_them_all():
     """Each would be waited for: a minute, by default, and four times."""
 

@@ -40,6 +40,11 @@ def train(arguments):
         time.sleep(600)
     if what == "dies":
         os.kill(os.getpid(), 9)
+    if what == "is done":
+        Path("model").mkdir()
+        Path("model", "weights").touch()
+        os.kill(os.getppid(), 9)
+        time.sleep(600)
     result = {"log": [], "summary": {"by": "server"}, "error": None, "failure": "other"}
     Path(arguments[1]).write_text(json.dumps(result))
     return 0
@@ -50,6 +55,8 @@ def prepare():
 if sys.argv[1] == "--serve":
     sys.exit(serve(int(sys.argv[2]), prepare, train))
 result = {"log": [], "summary": {"by": "fresh process"}, "error": None, "failure": "other"}
+Path("model.partial").mkdir(exist_ok=True)
+Path("model.partial").replace("model")  # as real trainings do: it fails if a whole model is there
 Path(sys.argv[2]).write_text(json.dumps(result))
 """
 COMMAND = (sys.executable, "-c", SERVER)
@@ -197,6 +204,13 @@ def test_a_training_ends_with_its_server_and_a_fresh_process_follows(server: Tra
         os.kill(int(processes["server"]), signal.SIGKILL)
         assert wanting.communicate()[0] == "trained again\n"
     assert not is_there(int(processes["child"]))
+
+
+def test_a_model_that_was_written_as_its_server_ended_is_no_obstacle_to_the_fresh_process(
+    server: TrainingServer,
+) -> None:
+    assert trained_by(server, job("is done")) == "fresh process"
+    assert not Path("model", "weights").exists()
 
 
 # --- real trainings --------------------------------------------------------------------------------------------------

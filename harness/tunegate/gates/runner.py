@@ -19,7 +19,7 @@ from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
-from tunegate.models.model import Model, Response, answers_the_same, check_weights, servers_of
+from tunegate.models.model import Model, Response, StoredResponses, answers_the_same, check_weights, servers_of
 from tunegate.models.timing import Measured, executor_facts
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
@@ -81,7 +81,8 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
-        blocks = list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
+        at_once = KNOWN_AT_ONCE if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
+        blocks = list(blocks_of(cases, at_once, in_draw_order=terms.may_stop))
         if begun is not None and _are_open(suite, [case for case in cases if case.id not in outcomes], terms, answers):
             _check_same_dtype(place, begun, model)
         self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
@@ -312,6 +313,8 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
 
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
 """From this number of samples on, other processes judge too; and how many each is given at once."""
+KNOWN_AT_ONCE = 100_000
+"""How many stored answers are a block, if all are judged: no model computes them, and many processes may judge them."""
 
 
 def _is_pure(check: Check) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
@@ -25,7 +24,7 @@ from tunegate.models.probe import NoReply
 from tunegate.models.shared_queue import Answer, Attempt, Endpoint, How, Question, Said, ask_shared
 from tunegate.models.timing import HowTimed, Timing
 from tunegate.trust.allowed import Trust
-from tunegate.trust.wants import host_of
+from tunegate.trust.wants import host_of, one_spelling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -74,7 +73,7 @@ class ServerPool:
     def open(cls, addresses: Sequence[str], trust: Trust, asking: Mapping[str, Any]) -> ServerPool:
         """The pool, if the servers agree; raises ConfigError if two of them do not, or if none answers."""
         models = [OpenAIModel.from_url(address, **asking) for address in addresses]
-        places = [_place_of(model) for model in models]
+        places = [one_spelling(address) for address in addresses]
         if repeated := next((one for one in places if places.count(one) > 1), None):
             raise ConfigError(
                 f"model {repeated}: the server is named twice; name each server once (user name, password and query do "
@@ -160,17 +159,10 @@ class ServerPool:
         return difference(now, self.agreed) is None
 
 
-def _place_of(model: OpenAIModel) -> str:
-    """A server's address in one spelling, without secrets.
-
-    >>> _place_of(OpenAIModel("http://me:pw@A.example:80/v1/?key=1", "m"))
-    'http://a.example/v1#m'
-    """
-    return f"{host_of(model.base_url)}{urlsplit(model.base_url).path.rstrip('/')}#{model.model}"
-
-
 def _named(models: Sequence[OpenAIModel]) -> str:
-    return ",".join(model.name for model in models)
+    """All servers, in an order of their own: the same servers in another order are the same model, and its
+    earlier attempts count."""
+    return ",".join(sorted(model.name for model in models))
 
 
 def _fault_of(model: OpenAIModel) -> NoReply | None:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -135,6 +136,8 @@ class SubprocessTrainer:
         returncode = None
         if self.server is not None and command == list(self.command) and method_of(job.method).resumes:
             returncode = self.server.train(arguments)
+            if returncode is None:  # its server may have ended just after it had written the model
+                shutil.rmtree(job.output, ignore_errors=True)
         if returncode is None:
             Path(arguments[1]).unlink(missing_ok=True)
             returncode = _run([*command, *arguments], patience_s)

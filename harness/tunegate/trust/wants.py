@@ -7,7 +7,7 @@ The values are collected before anything runs. `trust.refusals` compares them wi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -44,6 +44,18 @@ def host_of(url: str) -> Host:
     if not parts.hostname:
         raise ValueError("it has no host")
     return Host(parts.scheme, parts.hostname.rstrip("."), parts.port or PORTS.get(parts.scheme, 0))
+
+
+def one_spelling(address: str) -> str:
+    """The address of a server, with its model if it names one, in one spelling and without secrets: two that are equal
+    are one server. Raises ValueError, as `host_of` does.
+
+    >>> one_spelling("HTTP://me:pw@LocalHost:80/v1/?key=1#m")
+    'http://127.0.0.1/v1#m'
+    """
+    parts, host = urlsplit(address), host_of(address)
+    host = replace(host, name="127.0.0.1") if host.name == "localhost" else host
+    return f"{host}{parts.path.rstrip('/')}{'#' if parts.fragment else ''}{parts.fragment}"
 
 
 @dataclass(frozen=True, slots=True)

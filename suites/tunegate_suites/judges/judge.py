@@ -11,15 +11,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from tunegate.addresses import addresses_in, without_secrets
+from tunegate.addresses import addresses_in
 from tunegate.checks.check import Need, Sample
 from tunegate.checks.judge_admission import DEFAULT_ADMIT
 from tunegate.checks.outcome import Finding, Verdict
 from tunegate.exceptions import ConfigError, TunegateError, nearest
+from tunegate.models.open_model import is_server
 from tunegate.models.sentences import default_model
 from tunegate.optional import require
 from tunegate.reading.files import read_text, resolve
-from tunegate.trust.wants import Wants
+from tunegate.trust.wants import Wants, one_spelling
 from tunegate_suites.base import NumericCheck
 from tunegate_suites.judges.admission import AdmitOptions, Standing, judge_hash, standing
 from tunegate_suites.judges.compare import CompareOptions, ComparingJudge, Fitted, read_fitted
@@ -318,8 +319,8 @@ class Judge(NumericCheck):
         The name of a model on a server is written `http://host/v1#model`; of several servers, one is enough.
         """
         if self.server is not None:
-            own = {f"{without_secrets(one).rstrip('/')}#{self.server.model}" for one in self.server.addresses}
-            return not own.isdisjoint(one.replace("/#", "#") for one in addresses_in(name))
+            own = {one_spelling(f"{one}#{self.server.model}") for one in self.server.addresses}
+            return is_server(name) and not own.isdisjoint(map(one_spelling, addresses_in(name)))
         return sha256 is not None and sha256 == self._sha256
 
     # --- judging ---

@@ -148,7 +148,11 @@ class ServerJudge:
         return dict(ask_all(server, questions, ask))
 
     def _asked_of_several(self, questions: Sequence[tuple[Message, ...]]) -> dict[int, Opinion]:
-        pool = self._pool
+        try:
+            pool = self._pool
+        except ConfigError as error:  # none answers, or they disagree
+            lost = Opinion(None, f"the judge could not be asked: {error}; {WHAT_TO_DO}")
+            return dict.fromkeys(range(len(questions)), lost)
 
         async def ask(client: AsyncOpenAI, place: int, question: tuple[Message, ...]) -> Attempt[Opinion]:
             opinion, error = await self._ask_one(client, pool.models[place].server, question)
