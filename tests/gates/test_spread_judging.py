@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,22 @@ def test_outcomes_are_the_same_in_two_processes(started: list[list[str]], monkey
     assert len(started) == 2
     assert spread == here
     assert len({json.loads(one)["verdict"] for one in here}) == 3
+
+
+def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:
+    suite = suite_of(*CHECKS)
+    [exact, *_] = suite.checks
+
+    def raises_for_some(batch: Sequence[Sample]) -> Sequence[object]:
+        if any(int(sample.case.id) % 7 == 0 for sample in batch):
+            raise ValueError("this one cannot be judged")
+        return type(exact).judge(exact, batch)
+
+    object.__setattr__(exact, "judge", raises_for_some)
+    judged = runner._Judge((suite.checks, suite.answer))  # pyright: ignore[reportPrivateUsage]
+    each = [verdict_to_json(outcome) for sample in samples() for outcome in judged.outcomes([sample])]
+    assert [verdict_to_json(outcome) for outcome in judged(samples())] == each
+    assert sum("cannot be judged" in one["reason"] for one in each) > 10
 
 
 def test_a_check_of_the_user_stays_in_this_process(started: list[list[str]]) -> None:

@@ -84,7 +84,7 @@ def open_cases(place: GatePlace, suite: Suite, used: frozenset[str], reuse: bool
     """The cases from which a draw chooses, whatever its seed: those whose questions are not in `used`, or, with
     `reuse`, all of the part of the bank that the place may use."""
     part = suite.bank.part(place.part)
-    return part if reuse else tuple(case for case in part if question_of(case) not in used)
+    return part if reuse or not used else tuple(case for case in part if question_of(case) not in used)
 
 
 def draw_fresh(
@@ -134,7 +134,7 @@ def draw_fresh(
             f"{suite.quotas[tag] - short} {place.part} ones were not asked by an earlier draw; add {short} more such "
             f"cases to the bank of {suite.name!r}"
         )
-    return Draw(cases, seed, sum(question_of(case) in used for case in cases))
+    return Draw(cases, seed, sum(question_of(case) in used for case in cases) if used else 0)
 
 
 def _again(suite: Suite) -> str:

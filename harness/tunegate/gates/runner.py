@@ -315,4 +315,5 @@ class _Judge:
             yield from judge(self._checks, samples[start : start + size], self._answer)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Outcome]:
-        return list(self.outcomes(samples))
+        """All at once: a block that is interrupted is lost anyway."""
+        return list(judge(self._checks, samples, self._answer))
