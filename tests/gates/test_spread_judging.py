@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 import tunegate
+from tests.support.bank import write_jsonl
 from tunegate import processes
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, is_deterministic
 from tunegate.checks.own_check import as_asked
+from tunegate.cli import main
 from tunegate.gates import runner
 from tunegate.models.model import GenerationSettings, Response
+from tunegate.record.event_log import read_events
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.stats.plans import PlanRule
 from tunegate.suites.suite import Suite
@@ -79,6 +82,38 @@ def test_outcomes_are_the_same_in_two_processes(started: list[list[str]], monkey
     assert len(started) == 2
     assert spread == here
     assert len({json.loads(one)["verdict"] for one in here}) == 3
+
+
+def test_the_command_spreads_a_large_draw(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More answers than a line of the record has, and than the blocks of a draw that may stop."""
+    monkeypatch.chdir(tmp_path)
+    cases = [{"id": str(n), "prompt": f"Say it: {n}", "reference": f"It is {n}."} for n in range(1600)]
+    write_jsonl(tmp_path / "cases.jsonl", cases)
+    write_jsonl(tmp_path / "a.jsonl", [{"id": str(n), "response": f"It is {n if n % 3 else -1}."} for n in range(1600)])
+    records: list[list[dict[str, object]]] = []
+    for plan, spread_from, processes_started in (
+        ("{draw: 1600, accept: 500}", 1500, 2),
+        ("{draw: 1600, accept: 500}", 10**9, 0),
+        ("{draw: 1600, accept: 1500, curtail: true}", 1500, 0),
+    ):
+        monkeypatch.setattr(runner, "SPREAD_FROM", spread_from)
+        (tmp_path / "s.yaml").write_text(f"cases: cases.jsonl\nchecks: [exact]\nplan: {plan}\n")
+        started.clear()
+        folder = tmp_path / f"run-{len(records)}"
+        where = ["--ledger", "none", "--run", str(folder)]
+        assert main(["gate", "--responses", "a.jsonl", "--suite", "s.yaml", *where]) == int("curtail" in plan)
+        assert sum("serve()" in command[-1] for command in started) == processes_started
+        records.append(list(read_events(folder)))
+    capsys.readouterr()
+    answers, outcomes = ([[event for event in one if event["event"] == kind] for one in records] for kind in KINDS)
+    assert [event["outcome"] for event in outcomes[0]] == [event["outcome"] for event in outcomes[1]]
+    assert len(outcomes[0]) == 1600 > len(outcomes[2]) == 1024  # a draw that may stop does so after a block
+    assert [len(event["answers"]) for event in answers[0]] == [1024, 576]  # type: ignore[arg-type]
+
+
+KINDS = ("answered", "outcome")
 
 
 def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 
 from tunegate.cases.case import Case
 from tunegate.checks.answers.part import AnswerRule
@@ -19,7 +19,7 @@ from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
-from tunegate.models.model import Model, Response, answers_the_same, check_weights, servers_of
+from tunegate.models.model import Model, Response, StoredResponses, answers_the_same, check_weights, servers_of
 from tunegate.models.timing import Measured, executor_facts
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
@@ -81,7 +81,7 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
-        blocks = list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
+        blocks = list(blocks_of(cases, _block_size(model, terms, len(cases)), in_draw_order=terms.may_stop))
         self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
         for block in blocks:
             # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
@@ -184,7 +184,9 @@ class GateRunner:
         if not responses:
             return
         kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
-        self.append(Answered(**place.named, answers=answers_to_json(kept)), durable=False)
+        names = iter(kept)
+        while part := {name: kept[name] for name in islice(names, ANSWERS_PER_LINE)}:
+            self.append(Answered(**place.named, answers=answers_to_json(part)), durable=False)
         for question, response in kept.items():
             answers.add(question, response)
 
@@ -255,6 +257,11 @@ def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Ou
     return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
 
+def _block_size(model: Model, terms: Terms, cases: int) -> int:
+    """Stored answers are all one block, which several processes can judge, unless the draw may stop after a block."""
+    return max(1, cases) if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
+
+
 def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
     """The cases block by block. A model computes a block at once, so its cases are alike: `_alike_together`.
 
@@ -294,6 +301,8 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
     yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
 
 
+ANSWERS_PER_LINE = 1024
+"""The number of answers in one line of the record: a line is held in memory whole."""
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
 """From this number of samples on, other processes judge too; and how many each is given at once."""
 
