@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import Any, cast
 
@@ -60,7 +61,7 @@ def place_of(gate: GateRecord) -> GatePlace:
     return GatePlace(gate.gate, gate.stage, gate.attempt, cast(Purpose, gate.purpose))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draw:
     """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`).
 
@@ -74,7 +75,7 @@ class Draw:
     repeats: str = ""
     ledger: LedgerPlace | None = None
 
-    @property
+    @cached_property
     def questions(self) -> tuple[str, ...]:
         """The identities of its questions."""
         return tuple(map(question_of, self.cases))
