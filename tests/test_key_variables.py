@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_a_value_keeps_its_form() -> None:
         {"a": ["[A_KEY]", 1, None, True], "b": {"c": "x[A_KEY]"}, "v": Verdict.PASS}
     )
     assert value_without_keys(value, {}) is value
+
+
+def test_the_keys_are_those_of_all_variables_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        "A_KEY": KEY,
+        "B_TOKEN": f"{KEY}-more",
+        "HOME": "/home/of/someone",
+        "EMPTY_KEY": "",
+        "KEY_FILE": "./a/file/of",
+    }
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    text = " ".join(said.values())
+    one_by_one = {name: value for name, value in os.environ.items() if without_keys(value, {name: value}) != value}
+    assert {"A_KEY", "B_TOKEN"} <= one_by_one.keys()
+    assert without_keys(text) == without_keys(text, one_by_one) == "[A_KEY] [B_TOKEN] /home/of/someone  ./a/file/of"
+    monkeypatch.setenv("B_TOKEN", "another one that came later")  # nothing of the environment is kept
+    assert without_keys("another one that came later") == "[B_TOKEN]"
 
 
 def test_a_metric_that_says_its_key(

@@ -52,8 +52,10 @@ def _named(text: str, keys: Sequence[tuple[str, str]]) -> str:
 
 def _keys(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """(value, name) of each variable with a key, longest first: one key may be part of another."""
-    named = ((value, name) for name, value in environment.items() if len(value) >= MIN_CHARS and _names_a_key(name))
-    return sorted((pair for pair in named if not pair[0].startswith(_PLACE)), key=lambda pair: (-len(pair[0]), pair[1]))
+    names = filter(_names_a_key, environment)  # before the values: `os.environ` decodes each one that is read
+    named = [(environment.get(name, ""), name) for name in names]
+    keys = (pair for pair in named if len(pair[0]) >= MIN_CHARS and not pair[0].startswith(_PLACE))
+    return sorted(keys, key=lambda pair: (-len(pair[0]), pair[1]))
 
 
 @lru_cache(maxsize=1024)

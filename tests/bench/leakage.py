@@ -18,8 +18,6 @@ from pathlib import Path
 from tests.bench.processes import Cost, measure
 
 ROWS, CASES, PLANTED = 100_000, 1_000, 100
-ROWS_PER_FILE = 500_000
-"""One file holds at most 512 MiB."""
 CODE = "import tunegate.cli; tunegate.cli.console_main()"
 COMMAND = [sys.executable, "-c", CODE, "leakage", "--suite", "suite.yaml", "--json"]
 TEMPLATE = (
@@ -40,8 +38,8 @@ def main(rows: int = ROWS) -> None:
 
 
 def _cost(folder: Path, text: Callable[[random.Random], str], rows: int) -> Cost:
-    command = [*COMMAND, *_write(folder, text, rows)]
-    cost = measure(command, str(folder), folder / "found.json")
+    _write(folder, text, rows)
+    cost = measure([*COMMAND, "train.jsonl"], str(folder), folder / "found.json")
     _check_found(folder / "found.json")
     return cost
 
@@ -49,25 +47,22 @@ def _cost(folder: Path, text: Callable[[random.Random], str], rows: int) -> Cost
 def _check_found(output: Path) -> None:
     """Every planted row must be named, and no other."""
     rows = {(leak["train_file"], leak["train_row"]) for leak in json.loads(output.read_text())["leaks"]}
-    if rows != {("train-0.jsonl", row) for row in range(1, PLANTED + 1)}:
+    if rows != {("train.jsonl", row) for row in range(1, PLANTED + 1)}:
         raise SystemExit(f"{PLANTED} rows were planted; found {len(rows)}: {sorted(rows)[:5]} and so on")
 
 
-def _write(folder: Path, text: Callable[[random.Random], str], rows: int) -> list[str]:
-    """Write the suite and the training rows; the names of the training files."""
+def _write(folder: Path, text: Callable[[random.Random], str], rows: int) -> None:
+    """Write the suite and the training rows, `train.jsonl`."""
     rng = random.Random(1)
     cases = [text(rng) for _ in range(CASES)]
     (folder / "suite.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\n")
     with (folder / "cases.jsonl").open("w") as file:
         for number, case in enumerate(cases):
             file.write(json.dumps({"id": str(number), "prompt": case, "reference": "yes"}) + "\n")
-    starts = range(0, rows, ROWS_PER_FILE)
-    for at, start in enumerate(starts):
-        with (folder / f"train-{at}.jsonl").open("w") as file:
-            for number in range(start, min(rows, start + ROWS_PER_FILE)):
-                prompt = f"{cases[number]} Thanks." if number < PLANTED else text(rng)
-                file.write(json.dumps({"prompt": prompt, "completion": " ".join(rng.choices(WORDS, k=30))}) + "\n")
-    return [f"train-{at}.jsonl" for at in range(len(starts))]
+    with (folder / "train.jsonl").open("w") as file:
+        for number in range(rows):
+            prompt = f"{cases[number]} Thanks." if number < PLANTED else text(rng)
+            file.write(json.dumps({"prompt": prompt, "completion": " ".join(rng.choices(WORDS, k=30))}) + "\n")
 
 
 WORDS = [

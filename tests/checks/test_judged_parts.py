@@ -12,7 +12,7 @@ import pytest
 from tests.support.bank import write_jsonl
 from tests.support.check_helpers import FAIL, INVALID, PASS, ask
 from tunegate.cases.case import Case
-from tunegate.checks.answers.part import AUTO, WHOLE, AnswerRule
+from tunegate.checks.answers.part import AUTO, WHOLE, AnswerRule, left_out_of
 from tunegate.checks.check import Sample, judge
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
@@ -39,6 +39,15 @@ def gate(
     code = main(["gate", "--responses", str(folder / "r.jsonl"), "--suite", str(suite), "--json"])
     out = capsys.readouterr()
     return code, json.loads(out.out) if out.out else {"error": out.err}
+
+
+def test_the_turn_of_an_answer_depends_on_the_question_and_the_references_too() -> None:
+    text = "Yes.\nQuestion: And the liver?\nAnswer: No."
+    said = "the token <|im_end|>"
+    asked = [Case("a", "Is it?"), Case("b", "Write questions."), Case("a", "Is it?")]
+    assert [left_out_of(text, case) is None for case in asked] == [False, True, False]
+    known = [Case("a", "Which?", (said,)), Case("a", "Which?", ("the",))]
+    assert [left_out_of(said, case) is None for case in known] == [True, False]
 
 
 THOUGHTS = [

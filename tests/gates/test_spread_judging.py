@@ -6,25 +6,25 @@ import json
 import pickle
 import random
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tunegate
+from tests.support.bank import write_jsonl
 from tunegate import processes
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, is_deterministic
-from tunegate.checks.outcome import Verdict
 from tunegate.checks.own_check import as_asked
+from tunegate.cli import main
 from tunegate.gates import runner
-from tunegate.gates.draw import GatePlace, draw_fresh
-from tunegate.models.model import GenerationSettings, Response, StoredResponses
+from tunegate.models.model import GenerationSettings, Response
+from tunegate.record.event_log import read_events
 from tunegate.record.outcome_json import verdict_to_json
-from tunegate.record.run_log import RunLog
 from tunegate.stats.plans import PlanRule
 from tunegate.suites.suite import Suite
-from tunegate.verdicts.terms import Terms
 from tunegate_suites import build_check
 
 CHECKS = (
@@ -85,20 +85,52 @@ def test_outcomes_are_the_same_in_two_processes(started: list[list[str]], monkey
     assert len({json.loads(one)["verdict"] for one in here}) == 3
 
 
-def test_a_gate_on_many_stored_answers_starts_processes(
-    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_command_spreads_a_large_draw(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its cases come in blocks, which must not be smaller than what is spread."""
-    monkeypatch.setattr(runner, "SPREAD_FROM", 1100)
-    cases = tuple(Case(str(n), f"Say {n}", (f"it is {n}",)) for n in range(1100))
-    stored = StoredResponses({case.id: Response(case.references[0]) for case in cases})
-    suite = replace(suite_of("exact"), cases=cases, rule=PlanRule(draw=1100, accept=1100))
-    place = GatePlace("s")
-    with RunLog.open(tmp_path) as log:
-        drawn = draw_fresh(place, suite, 1100, 0)
-        decision = runner.GateRunner(log.append).run(place, suite, Terms(suite.plan.first), stored, drawn)
-    assert (decision.verdict, len(started)) == (Verdict.PASS, 2)
-    assert runner.KNOWN_AT_ONCE >= 20_000  # docs/scale.md
+    """More answers than a line of the record has, and than the blocks of a draw that may stop."""
+    monkeypatch.chdir(tmp_path)
+    cases = [{"id": str(n), "prompt": f"Say it: {n}", "reference": f"It is {n}."} for n in range(1600)]
+    write_jsonl(tmp_path / "cases.jsonl", cases)
+    write_jsonl(tmp_path / "a.jsonl", [{"id": str(n), "response": f"It is {n if n % 3 else -1}."} for n in range(1600)])
+    records: list[list[dict[str, object]]] = []
+    for plan, spread_from, processes_started in (
+        ("{draw: 1600, accept: 500}", 1500, 2),
+        ("{draw: 1600, accept: 500}", 10**9, 0),
+        ("{draw: 1600, accept: 1500, curtail: true}", 1500, 0),
+    ):
+        monkeypatch.setattr(runner, "SPREAD_FROM", spread_from)
+        (tmp_path / "s.yaml").write_text(f"cases: cases.jsonl\nchecks: [exact]\nplan: {plan}\n")
+        started.clear()
+        folder = tmp_path / f"run-{len(records)}"
+        where = ["--ledger", "none", "--run", str(folder)]
+        assert main(["gate", "--responses", "a.jsonl", "--suite", "s.yaml", *where]) == int("curtail" in plan)
+        assert sum("serve()" in command[-1] for command in started) == processes_started
+        records.append(list(read_events(folder)))
+    capsys.readouterr()
+    answers, outcomes = ([[event for event in one if event["event"] == kind] for one in records] for kind in KINDS)
+    assert [event["outcome"] for event in outcomes[0]] == [event["outcome"] for event in outcomes[1]]
+    assert len(outcomes[0]) == 1600 > len(outcomes[2]) == 1024  # a draw that may stop does so after a block
+    assert [len(event["answers"]) for event in answers[0]] == [1024, 576]  # type: ignore[arg-type]
+
+
+KINDS = ("answered", "outcome")
+
+
+def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:
+    suite = suite_of(*CHECKS)
+    [exact, *_] = suite.checks
+
+    def raises_for_some(batch: Sequence[Sample]) -> Sequence[object]:
+        if any(int(sample.case.id) % 7 == 0 for sample in batch):
+            raise ValueError("this one cannot be judged")
+        return type(exact).judge(exact, batch)
+
+    object.__setattr__(exact, "judge", raises_for_some)
+    judged = runner._Judge((suite.checks, suite.answer))  # pyright: ignore[reportPrivateUsage]
+    each = [verdict_to_json(outcome) for sample in samples() for outcome in judged.outcomes([sample])]
+    assert [verdict_to_json(outcome) for outcome in judged(samples())] == each
+    assert sum("cannot be judged" in one["reason"] for one in each) > 10
 
 
 @pytest.mark.parametrize(

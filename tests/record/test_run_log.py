@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record import gate_events, run_events, stage_events
 from tunegate.record.event import Event, Unknown
-from tunegate.record.event_log import EVENTS, EventLog, read_events
+from tunegate.record.event_log import EVENTS, EventLog, digest_of, read_events
 from tunegate.record.events import KINDS, event_from_json
 from tunegate.record.read_run import read_run
 from tunegate.record.run_events import RunDecided
@@ -122,3 +123,20 @@ def test_a_record_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         gate.outcomes[0] = None  # type: ignore[index]
     assert replace(gate, reason="a copy").reason == "a copy"
+
+
+def test_a_record_is_checked_line_by_line(tmp_path: Path) -> None:
+    with EventLog.open(tmp_path) as log:
+        for number in range(200):
+            log.append({"event": "of a later version", "text": f"{number} " * 2000}, durable=False)
+        last = log.last_sha256
+    size = (tmp_path / EVENTS).stat().st_size
+    tracemalloc.start()
+    try:
+        assert digest_of(tmp_path) == last
+        with EventLog.open(tmp_path) as again:
+            assert again.last_sha256 == last
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / EVENTS).stat().st_size == size > 5 * peak

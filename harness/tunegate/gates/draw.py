@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import Any, cast
 
@@ -60,7 +61,7 @@ def place_of(gate: GateRecord) -> GatePlace:
     return GatePlace(gate.gate, gate.stage, gate.attempt, cast(Purpose, gate.purpose))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draw:
     """Registered cases, in the order in which they are asked. `reused` of them were asked before (`reuse: true`).
 
@@ -74,7 +75,7 @@ class Draw:
     repeats: str = ""
     ledger: LedgerPlace | None = None
 
-    @property
+    @cached_property
     def questions(self) -> tuple[str, ...]:
         """The identities of its questions."""
         return tuple(map(question_of, self.cases))
@@ -84,7 +85,7 @@ def open_cases(place: GatePlace, suite: Suite, used: frozenset[str], reuse: bool
     """The cases from which a draw chooses, whatever its seed: those whose questions are not in `used`, or, with
     `reuse`, all of the part of the bank that the place may use."""
     part = suite.bank.part(place.part)
-    return part if reuse else tuple(case for case in part if question_of(case) not in used)
+    return part if reuse or not used else tuple(case for case in part if question_of(case) not in used)
 
 
 def draw_fresh(
@@ -134,7 +135,7 @@ def draw_fresh(
             f"{suite.quotas[tag] - short} {place.part} ones were not asked by an earlier draw; add {short} more such "
             f"cases to the bank of {suite.name!r}"
         )
-    return Draw(cases, seed, sum(question_of(case) in used for case in cases))
+    return Draw(cases, seed, sum(question_of(case) in used for case in cases) if used else 0)
 
 
 def _again(suite: Suite) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 
 from tunegate.cases.case import Case
 from tunegate.checks.answers.part import AnswerRule
@@ -81,8 +81,7 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(outcomes), len(cases))
         asked = 0
-        at_once = KNOWN_AT_ONCE if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
-        blocks = list(blocks_of(cases, at_once, in_draw_order=terms.may_stop))
+        blocks = list(blocks_of(cases, _block_size(model, terms, len(cases)), in_draw_order=terms.may_stop))
         if begun is not None and _are_open(suite, [case for case in cases if case.id not in outcomes], terms, answers):
             _check_same_dtype(place, begun, model)
         self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
@@ -187,7 +186,9 @@ class GateRunner:
         if not responses:
             return
         kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
-        self.append(Answered(**place.named, answers=answers_to_json(kept)), durable=False)
+        names = iter(kept)
+        while part := {name: kept[name] for name in islice(names, ANSWERS_PER_LINE)}:
+            self.append(Answered(**place.named, answers=answers_to_json(part)), durable=False)
         for question, response in kept.items():
             answers.add(question, response)
 
@@ -272,6 +273,11 @@ def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Ou
     return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
 
+def _block_size(model: Model, terms: Terms, cases: int) -> int:
+    """Stored answers are all one block, which several processes can judge, unless the draw may stop after a block."""
+    return max(1, cases) if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
+
+
 def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
     """The cases block by block. A model computes a block at once, so its cases are alike: `_alike_together`.
 
@@ -311,10 +317,10 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
     yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
 
 
+ANSWERS_PER_LINE = 1024
+"""The number of answers in one line of the record: a line is held in memory whole."""
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
 """From this number of samples on, other processes judge too; and how many each is given at once."""
-KNOWN_AT_ONCE = 100_000
-"""How many stored answers are a block, if all are judged: no model computes them, and many processes may judge them."""
 
 
 def _is_pure(check: Check) -> bool:
@@ -334,4 +340,5 @@ class _Judge:
             yield from judge(self._checks, samples[start : start + size], self._answer)
 
     def __call__(self, samples: Sequence[Sample]) -> list[Outcome]:
-        return list(self.outcomes(samples))
+        """All at once: a block that is interrupted is lost anyway."""
+        return list(judge(self._checks, samples, self._answer))

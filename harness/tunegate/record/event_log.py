@@ -52,10 +52,12 @@ class EventLog:
             raise CannotJudge(f"{folder}: cannot write to the run folder: {error.strerror}") from error
         try:
             lock(fd, wait=False)
-            lines = _whole_lines(path)
-            last_sha256 = event_of_line(lines[-1], f"{path}:{len(lines)}")["line_sha256"] if lines else ""
+            number, size, last = 0, 0, b""
+            for last in _whole_lines(path):
+                number, size = number + 1, size + len(last)
+            last_sha256 = event_of_line(last, f"{path}:{number}")["line_sha256"] if number else ""
             log = cls(folder, fd, last_sha256)
-            os.ftruncate(fd, sum(len(line) for line in lines))
+            os.ftruncate(fd, size)
             os.lseek(fd, 0, os.SEEK_END)
             log.check_in_place()
         except BlockingIOError as error:
@@ -203,20 +205,21 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _whole_lines(path: Path) -> list[bytes]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The complete lines of a record, one at a time: a record of many cases is larger than what else is in memory."""
     if path.exists() and not path.is_file():  # a pipe would be waited for without end
         raise Tampered(f"{path}: this is not a regular file")
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as file:
+            for number, line in enumerate(file):
+                if line.endswith(b"\n"):
+                    yield line
+                elif number == 0 and not line.startswith(FIRST_BYTES[: len(line)]):
+                    raise ConfigError(f"{path}: not a Tunegate record, so it is not overwritten; choose another folder")
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise CannotJudge(f"{path}: cannot be read: {error.strerror}") from error
-    if not lines or lines[-1].endswith(b"\n"):
-        return lines
-    if len(lines) == 1 and not lines[0].startswith(FIRST_BYTES[: len(lines[0])]):
-        raise ConfigError(f"{path}: not a Tunegate record, so it is not overwritten; choose another folder")
-    return lines[:-1]
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:

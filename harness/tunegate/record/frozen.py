@@ -5,6 +5,7 @@ They are still dicts and lists, so that they compare, print and serialise as tho
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, NoReturn, Self, TypeVar, cast
 
 K = TypeVar("K")
@@ -42,13 +43,16 @@ class FrozenList(list[T]):
         return type(self), (list(self),)
 
 
+_FROZEN = (str, int, float, NoneType, FrozenDict, FrozenList)
+
+
 def frozen(value: Any) -> Any:
     """The same JSON value, immutable at every level.
 
     >>> frozen({"a": [1]}) == {"a": [1]}
     True
     """
-    if isinstance(value, FrozenDict | FrozenList):
+    if isinstance(value, _FROZEN):
         return value  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value)

@@ -79,9 +79,10 @@ class Suite:
         What another suite seals is sealed here too; a suite without a sealed part does not ask it at all.
         """
         bank = split(self.cases, self.sealed_share)
-        open_, shut = [case for case in bank.working if question_of(case) not in self.seal], list(bank.sealed)
+        elsewhere = {case.id for case in bank.working if question_of(case) in self.seal} if self.seal else set[str]()
+        open_, shut = [case for case in bank.working if case.id not in elsewhere], list(bank.sealed)
         if bank.sealed:
-            shut += [case for case in bank.working if question_of(case) in self.seal]
+            shut += [case for case in bank.working if case.id in elsewhere]
         working, sealed = (tuple(case for case in part if case.id not in self.reserved) for part in (open_, shut))
         return Bank(working, sealed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import ErrorSpan
@@ -53,7 +54,7 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
     if not claimed:
         return []
     numbered = {match.start(1) for match in _ENUMERATION.finditer(text)}
-    supported = {value for source in sources(sample) for value in _numbers(source)}
+    supported = set[Fraction]().union(*map(_numbers, sources(sample)))
     return [
         span("unsupported_number", text, match.start(), match.end())
         for match in claimed
@@ -64,7 +65,7 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
 def _numbers(text: str) -> set[Fraction]:
     """All numbers in a source, in digits or as words; digits in its symbols count too, to avoid false alarms."""
     written = [match for pattern in (_DIGITS, _GROUPED) for match in pattern.finditer(text)]
-    in_digits = {value for match in written for value in _readings(match[0], text[match.end() :])}
+    in_digits = set[Fraction]().union(*(_readings(match[0], text[match.end() :]) for match in written))
     in_han = {Fraction(value) for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
     return in_digits | in_han | {Fraction(_IN_WORDS[word]) for word in _NUMBER_WORD.findall(text.lower())}
 
@@ -79,10 +80,15 @@ def _is_supported(number: str, behind: str, supported: set[Fraction]) -> bool:
 
 def _readings(number: str, behind: str = "") -> frozenset[Fraction]:
     """The possible values of a number: `1,234` is 1234 or 1.234, depending on the country; 3万 is also 30000."""
-    digits = re.sub(r"\D", "", number)[:MAX_DIGITS]
-    found = readings(number, "either") or frozenset({Fraction(int(digits))})
+    found = _values(number)
     power = HAN_POWERS.get(behind[:1])
     return found | {value * power for value in found} if power else found
+
+
+@lru_cache(maxsize=4096)
+def _values(number: str) -> frozenset[Fraction]:
+    digits = re.sub(r"\D", "", number)[:MAX_DIGITS]
+    return readings(number, "either") or frozenset({Fraction(int(digits))})
 
 
 _BEGINNINGS = (

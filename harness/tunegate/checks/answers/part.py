@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from tunegate.cases.case import Case
@@ -123,7 +124,13 @@ def left_out_of(whole: str, case: Case) -> ErrorSpan | None:
 
 
 def _own_turn(text: str, case: Case) -> Turn:
-    return own_turn(text, _last_message(case), case.references, _end_of_reasoning(text))
+    return _turn(text, _last_message(case), case.references)
+
+
+@lru_cache(maxsize=512)
+def _turn(text: str, prompt: str, references: tuple[str, ...]) -> Turn:
+    """Kept, since a check such as `errors` asks for it again after a whole block of answers was cut to its turns."""
+    return own_turn(text, prompt, references, _end_of_reasoning(text))
 
 
 def _left_out(text: str, turn: Turn) -> ErrorSpan | None:
