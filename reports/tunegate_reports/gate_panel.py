@@ -19,7 +19,7 @@ from tunegate_reports.markup import Markup, join, tag
 SIGNS = {"PASS": "✓", "FAIL": "×", "INVALID": "?", "INCONCLUSIVE": "≈", "OPEN": "…", "MEASURED": "•"}
 COLUMNS = ((100, 10), (400, 20), (2500, 50))
 SIGNS_UP_TO = 20
-"""With more columns, cells are too small for signs that can be read; and ten thousand signs would slow the browser down."""
+"""More columns make cells so small that their signs cannot be read, and ten thousand signs slow the page down."""
 
 
 def badge(state: str) -> Markup:
