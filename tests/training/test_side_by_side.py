@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -251,6 +252,24 @@ def test_an_error_of_a_training_is_on_record_in_its_turn(pipeline: Path) -> None
     assert run.stages["sft"].attempts[2].error is not None
     assert said(pipeline.parent, "beside") == said(pipeline.parent, "alone")
     assert essence(run) == essence(alone)
+
+
+def test_who_trained_is_on_record_and_in_the_report(pipeline: Path) -> None:
+    def train(job: TrainJob) -> TrainResult:
+        fails = attempt_of(job) == "sft#2"
+        result = TrainResult(error="diverged", failure="diverged") if fails else skilled(job)
+        lost = [{"place": "process 2", "lost": "gone"}] if fails else []
+        return replace(result, executor={"kind": "processes", "workers": [*lost, {"place": "process 1"}]})
+
+    carry_out(pipeline, beside(Side(train)))
+    attempts = read_run(pipeline.parent / "run").stages["sft"].attempts
+    told = {number: (one.executor or {}).get("workers") for number, one in attempts.items()}
+    assert told[1] == [{"place": "process 1"}]
+    assert told[2] == [{"place": "process 2", "lost": "gone"}, {"place": "process 1"}]
+    assert main(["report", str(pipeline.parent / "run")]) == 0
+    page = (pipeline.parent / "run" / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<th scope="row">trained by \(processes\)</th><td>(.*?)</td>', page)
+    assert rows[:2] == ["process 1", "process 2: lost: gone; process 1"]
 
 
 @pytest.mark.parametrize("later", ["beside", "alone"])
