@@ -216,6 +216,14 @@ def test_what_may_depend_on_an_outcome_waits(pipeline: Path, edit: tuple[str, st
     assert place.begun == []
 
 
+@pytest.mark.parametrize("places", [0, 1])
+def test_without_a_second_place_none_is_begun_ahead(pipeline: Path, places: int) -> None:
+    place = Side(passes_at(9), places)
+    run = carry_out(pipeline, beside(place))
+    assert place.begun == []
+    assert len(run.stages["sft"].attempts) > 1
+
+
 def test_a_training_on_other_settings_than_the_diagnosis_chose_is_not_used(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
