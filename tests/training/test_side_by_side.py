@@ -469,9 +469,11 @@ def pid_of(attempt: Path) -> int:
 def test_a_kill_while_two_train_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`kill -9` of the run when both trainings have left a checkpoint, at which each is held; then the same command."""
+    """`kill -9` of the run when both trainings have left a checkpoint, at which each is held; then the same
+    command. The record is that of an undisturbed run, one after the other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = ["run", "--executor", "processes:2", "--ledger", "ledger"]
+    alone = ["run", "--ledger", "ledger"]
+    command = [*alone, "--executor", "processes:2"]
     args = "max_steps: 40, save_steps: 4, train_sampling_strategy: random"
     whole, killed = (project(tmp_path / name, "^never$", args) for name in ("whole", "killed"))
     for place in (whole, killed):
@@ -499,9 +501,9 @@ def test_a_kill_while_two_train_repeats_nothing(
         time.sleep(0.01)
     assert not read_run(killed / "runs" / "tiny").stages["sft"].attempts[1].trained
     capfd.readouterr()
-    for place in (killed, whole):
+    for place, words in ((killed, command), (whole, alone)):
         monkeypatch.chdir(place)
-        assert main(command) == 1
+        assert main(words) == 1
         said = capfd.readouterr().err
         assert ("sft#1: resuming the training from its checkpoint, on" in said) == (place is killed)
         assert ("sft#2: resuming the training from its checkpoint, on" in said) == (place is killed)
