@@ -37,7 +37,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     before = os.environ.get("PYTHONPATH")
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(site)}  # what nodes start from
     sys.path.insert(0, str(site))
-    found = Nodes()
+    found = Nodes(site)
     yield found
     ray.shutdown()
     found.cluster.shutdown()

@@ -75,7 +75,7 @@ def lines(path: Path) -> list[str]:
 
 
 def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # Ray may start a worker slowly on a busy machine
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -215,6 +216,14 @@ def test_what_may_depend_on_an_outcome_waits(pipeline: Path, edit: tuple[str, st
     assert place.begun == []
 
 
+@pytest.mark.parametrize("places", [0, 1])
+def test_without_a_second_place_none_is_begun_ahead(pipeline: Path, places: int) -> None:
+    place = Side(passes_at(9), places)
+    run = carry_out(pipeline, beside(place))
+    assert place.begun == []
+    assert len(run.stages["sft"].attempts) > 1
+
+
 def test_a_training_on_other_settings_than_the_diagnosis_chose_is_not_used(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +260,24 @@ def test_an_error_of_a_training_is_on_record_in_its_turn(pipeline: Path) -> None
     assert run.stages["sft"].attempts[2].error is not None
     assert said(pipeline.parent, "beside") == said(pipeline.parent, "alone")
     assert essence(run) == essence(alone)
+
+
+def test_who_trained_is_on_record_and_in_the_report(pipeline: Path) -> None:
+    def train(job: TrainJob) -> TrainResult:
+        fails = attempt_of(job) == "sft#2"
+        result = TrainResult(error="diverged", failure="diverged") if fails else skilled(job)
+        lost = [{"place": "process 2", "lost": "gone"}] if fails else []
+        return replace(result, executor={"kind": "processes", "workers": [*lost, {"place": "process 1"}]})
+
+    carry_out(pipeline, beside(Side(train)))
+    attempts = read_run(pipeline.parent / "run").stages["sft"].attempts
+    told = {number: (one.executor or {}).get("workers") for number, one in attempts.items()}
+    assert told[1] == [{"place": "process 1"}]
+    assert told[2] == [{"place": "process 2", "lost": "gone"}, {"place": "process 1"}]
+    assert main(["report", str(pipeline.parent / "run")]) == 0
+    page = (pipeline.parent / "run" / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<th scope="row">trained by \(processes\)</th><td>(.*?)</td>', page)
+    assert rows[:2] == ["process 1", "process 2: lost: gone; process 1"]
 
 
 @pytest.mark.parametrize("later", ["beside", "alone"])
@@ -442,9 +469,11 @@ def pid_of(attempt: Path) -> int:
 def test_a_kill_while_two_train_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`kill -9` of the run when both trainings have left a checkpoint, at which each is held; then the same command."""
+    """`kill -9` of the run when both trainings have left a checkpoint, at which each is held; then the same
+    command. The record is that of an undisturbed run, one after the other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = ["run", "--executor", "processes:2", "--ledger", "ledger"]
+    alone = ["run", "--ledger", "ledger"]
+    command = [*alone, "--executor", "processes:2"]
     args = "max_steps: 40, save_steps: 4, train_sampling_strategy: random"
     whole, killed = (project(tmp_path / name, "^never$", args) for name in ("whole", "killed"))
     for place in (whole, killed):
@@ -472,9 +501,9 @@ def test_a_kill_while_two_train_repeats_nothing(
         time.sleep(0.01)
     assert not read_run(killed / "runs" / "tiny").stages["sft"].attempts[1].trained
     capfd.readouterr()
-    for place in (killed, whole):
+    for place, words in ((killed, command), (whole, alone)):
         monkeypatch.chdir(place)
-        assert main(command) == 1
+        assert main(words) == 1
         said = capfd.readouterr().err
         assert ("sft#1: resuming the training from its checkpoint, on" in said) == (place is killed)
         assert ("sft#2: resuming the training from its checkpoint, on" in said) == (place is killed)

@@ -245,7 +245,7 @@ class StageRun:
         is_own = method_of(spec.method).resumes  # the processes of another trainer are not ours to end
         if self.side_by_side is None or spec.launcher is not None or spec.data.own_answers is not None or not is_own:
             return []
-        return self.diagnoses.settings_ahead(number)[: self.side_by_side.places - 1]
+        return self.diagnoses.settings_ahead(number)[: max(0, self.side_by_side.places - 1)]
 
     def _redrawn(self, number: int, before: AttemptRecord) -> AttemptRecord:
         """Begin an attempt that trains nothing: its gates ask the weights of the attempt before fresh cases."""
