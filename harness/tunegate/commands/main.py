@@ -51,10 +51,11 @@ from tunegate.ledger.entries import History
 from tunegate.ledger.ledger import Ledger
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
-from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
+from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.promotion.bundle import SUFFIX
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite_file import load_suite
 from tunegate.trust.allowed import user_trust
 
