@@ -118,6 +118,14 @@ def test_a_model_too_large_for_one_gpu_is_laid_over_two(on_meta: Any):
         assert sum(weights.numel() * weights.element_size() for weights in inside) <= room[number]
 
 
+@pytest.mark.parametrize("share", [0.55, 0.6, 0.65, 0.7, 0.75, 0.85, 0.95])
+def test_a_layer_stays_on_one_gpu(on_meta: Any, share: float):
+    """Its two halves would be added, and each sum would travel from one GPU to the other."""
+    parts = layers_on(on_meta, {0: int(share * bytes_of(on_meta)), 1: 2 * bytes_of(on_meta)})
+    inside = [name for name in parts if ".layers." in name]
+    assert all(name.split(".layers.")[1].isdecimal() for name in inside), inside
+
+
 def test_a_model_too_large_for_all_gpus_is_refused_in_one_line(on_meta: Any):
     with pytest.raises(ConfigError, match=r"^the weights take .* GB, but the GPUs have room for .* GB: .*$"):
         layers_on(on_meta, {0: bytes_of(on_meta) // 4, 1: bytes_of(on_meta) // 4})
