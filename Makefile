@@ -82,7 +82,7 @@ lint: $(VENV)/dev-ready  ## ruff and pyright
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation
+bench: $(VENV)/dev-ready  ## ratios within one run: start-up, 100,000 stored answers, a report of 2,000 cases, generation, gates, servers, training
 	$(BIN)/python -m tests.bench
 
 $(DOCS)/ready: Makefile

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tunegate.command_parser import COUNT, SEED, number
 
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 PICKS = {
     "--filter": "the filter of lm-evaluation-harness, or the evaluation of Every Eval Ever",
     "--prompt": "promptfoo's prompt",

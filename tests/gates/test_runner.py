@@ -93,6 +93,17 @@ def test_every_drawn_case_is_asked_judged_and_recorded_once(tmp_path: Path) -> N
     assert (gate.suite_sha256, gate.model_sha256, gate.model) == ("suite", "weights", "scripted")
 
 
+def test_batches_reduced_by_memory_are_on_record(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Reduced(ScriptedModel):
+        halved_batch: int | None = 8
+
+    assert run(tmp_path / "reduced", make_suite(), Reduced(lambda case: case.id)).halved_batch == 8
+    assert (
+        run(tmp_path / "as usual", make_suite(), Reduced(lambda case: case.id, halved_batch=None)).halved_batch is None
+    )
+
+
 @pytest.mark.parametrize("block_size", [1, 3, 16, 1000])
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_the_size_of_blocks_and_batches_changes_nothing(tmp_path: Path, block_size: int, batch_size: int) -> None:

@@ -233,9 +233,21 @@ class Faulty:
 
 def test_out_of_memory_halves_the_batch_and_goes_on(chat_model: HFModel):
     faulty = Faulty(chat_model.model, largest=2, error=torch.OutOfMemoryError)
-    assert answers(replace(chat_model, model=faulty)) == answers(chat_model)
+    asked = replace(chat_model, model=faulty)
+    assert asked.halved_batch is None
+    assert answers(asked) == answers(chat_model)
     failed = next(at for at, rows in enumerate(faulty.batches) if rows > 2)
     assert max(faulty.batches[failed + 1 :]) <= 2
+    assert asked.halved_batch == 2
+    faulty.batches.clear()
+    answers(asked)  # the next block begins with the size that memory allows
+    assert max(faulty.batches) <= 2
+
+
+def test_another_failure_does_not_make_later_batches_small(chat_model: HFModel):
+    asked = replace(chat_model, model=Faulty(chat_model.model, largest=2))
+    answers(asked)
+    assert asked.halved_batch is None
 
 
 def test_equal_prompts_are_answered_together(chat_model: HFModel):

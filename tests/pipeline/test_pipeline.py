@@ -11,9 +11,10 @@ from tests.support.bank import write_jsonl
 from tests.support.fake_pipeline import PIPELINE, write_pipeline
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError, SettingError
-from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
+from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.pipeline.stage_spec import StageSpec
 from tunegate.reading.files import model_place
+from tunegate.suites.places import suite_place
 from tunegate_suites import build_check
 
 

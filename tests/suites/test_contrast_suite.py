@@ -20,8 +20,8 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.gates.ask import ask_samples
 from tunegate.models.model import Response, ScriptedModel
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.files import resolve
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
 from tunegate_suites import build_check

@@ -89,7 +89,7 @@ def load(job: TrainJob) -> Loaded:
     """The model folder of the job (full weights or adapter), in the best precision for training on this machine.
 
     Full training uses float32: a step of 1e-5 is lost in the 8 bits of bfloat16. With an adapter, whose own weights
-    PEFT keeps in float32, the base may be bfloat16.
+    PEFT keeps in float32, the base may be bfloat16, but not float16: small gradients would become 0.
     """
     peft_configs.check_save(job.peft, job.save)
     source = find_model(job.model)
@@ -100,7 +100,7 @@ def load(job: TrainJob) -> Loaded:
     peft_configs.check_input(source.adapters)
     tokenizer = loading.load_tokenizer(*reversed(source.adapters), source.folder)
     device = loading.choose_device(None)
-    dtype = loading.choose_dtype("float32" if job.peft is None else "auto", device)
+    dtype = training_dtype(loading.choose_dtype("auto", device), adapter=job.peft is not None)
     bits = (job.peft or {}).get("quantize")
     model = quantized.load(source.folder, bits, dtype) if bits else loading.load_weights(source.folder, dtype)
     merged = source.adapters if job.peft is None else source.adapters[:-1]
@@ -109,6 +109,13 @@ def load(job: TrainJob) -> Loaded:
     if merged != source.adapters:
         return Loaded(_continued(model, source.adapters[-1], job.peft or {}), tokenizer, None)
     return Loaded(model, tokenizer, None if job.peft is None else peft_configs.config_of(job.peft))
+
+
+def training_dtype(fastest: Any, *, adapter: bool) -> Any:
+    """The number type of the weights during training, given the fastest for answering, as dtypes of torch."""
+    import torch
+
+    return torch.bfloat16 if adapter and fastest == torch.bfloat16 else torch.float32
 
 
 def _continued(base: Any, folder: Path, peft: Mapping[str, Any]) -> Any:

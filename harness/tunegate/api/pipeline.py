@@ -11,10 +11,10 @@ from tunegate.commands.console import run_as_json
 from tunegate.commands.looked_at import check_allowed
 from tunegate.pipeline.pipeline import Pipeline
 from tunegate.pipeline.pipeline_file import load_pipeline as load_file
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.record.record import RunRecord
+from tunegate.suites.places import suite_place
 
 
 @dataclass(frozen=True, eq=False)

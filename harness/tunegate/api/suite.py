@@ -18,11 +18,11 @@ from tunegate.cases.from_rows import cases_of, with_numbers
 from tunegate.checks.own_check import Check, as_asked
 from tunegate.commands.looked_at import check_allowed
 from tunegate.exceptions import ConfigError, nearest
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.reading.spec import read_spec
 from tunegate.reading.table_rows import rows_of_dataset
 from tunegate.reading.yaml_file import KeyPath, YamlFile, dotted
 from tunegate.stats.plans import GatePlan
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite import Suite as EngineSuite
 from tunegate.suites.suite_file import load_suite as load_suite_file
 from tunegate.suites.suite_file import make_suite, plan_rule

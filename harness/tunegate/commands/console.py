@@ -118,6 +118,9 @@ def print_gate(result: GateRunResult, report: Path | None) -> None:
         show(f"first draw: {result.record.reason}; confirming draw of sealed cases:")
     who = f"{gate.model}{on_workers(gate.executor)}"
     show(f"gate {gate.key}: {gate.drawn} cases drawn with seed {gate.seed}, answered by {who}")
+    if gate.halved_batch is not None:
+        size = gate.halved_batch
+        show(f"GPU memory ran out: batches were reduced to {size}; --batch-size {size} saves the attempts")
     if gate.servers:
         show(f"servers: {servers_in_words(gate)}")
     if gate.error_categories:

@@ -99,7 +99,7 @@ def _open(stored: StoredCase, place: str | None) -> Model:
             f"model {spec!r}: its fingerprint is {str(found)[:12]}…, but {stored.model_sha256[:12]}… answered case "
             f"{stored.case.id!r}; restore these weights, or say with --model where they are now"
         )
-    dtype = stored.dtype if stored.dtype in ("float32", "bfloat16") else "auto"
+    dtype = stored.dtype if stored.dtype in ("float32", "bfloat16", "float16") else "auto"
     return open_model(spec, dtype=dtype)
 
 

@@ -19,10 +19,11 @@ from tunegate.generation.choose import Filters
 from tunegate.generation.generate import Generated, Request, card_path, generate
 from tunegate.models.model import GenerationSettings
 from tunegate.models.timing import executor_facts
-from tunegate.pipeline.pipeline_file import load_suites, suite_place
+from tunegate.pipeline.pipeline_file import load_suites
 from tunegate.reading.files import PIPELINE_FILE
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import YamlFile
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_spec import GenerateSpec
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.book import NoLedger
 from tunegate.ledger.ledger import Ledger, ledger_folder
-from tunegate.pipeline.pipeline_file import BUILTIN
 from tunegate.reading.files import resolve
+from tunegate.suites.places import BUILTIN
 from tunegate.suites.suite import Suite
 from tunegate.text.printable import printable
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunegate.exceptions import ConfigError, TunegateError
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.pipeline.wants import wants_of_pipeline
 from tunegate.reading.files import model_place, resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
+from tunegate.suites.places import suite_place
 from tunegate.trust.allowed import Trust, in_one_line, refusals, user_trust
 from tunegate.trust.wants import Wants, all_of, outside_of
 from tunegate.verdicts.limits import BASE

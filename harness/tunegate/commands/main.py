@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tunegate.addresses import without_secrets
 from tunegate.checks.outcome import Verdict
-from tunegate.commands import candidate, console, imported, starter
+from tunegate.commands import console, starter
 from tunegate.commands import suite as suite_command
 from tunegate.commands.advise import ask_on_terminal, run_advise
 from tunegate.commands.attest import attest_run, verify_bundle
@@ -24,6 +23,8 @@ from tunegate.commands.compare import compare_records
 from tunegate.commands.data import data as describe_data
 from tunegate.commands.explain_case import explain_case as explain_one_case
 from tunegate.commands.exported import is_export, promote_export, verify_export
+from tunegate.commands.gate import gate as gate
+from tunegate.commands.gate import gate_suite
 from tunegate.commands.generate import generate_rows
 from tunegate.commands.judge import print_judge
 from tunegate.commands.keygen import make_keys
@@ -31,38 +32,32 @@ from tunegate.commands.leakage import leakage as compare_files
 from tunegate.commands.ledger import ledger_of, ledger_of_suite
 from tunegate.commands.looked_at import is_judge, look_at
 from tunegate.commands.plan import plan as describe_plans
-from tunegate.commands.plan_override import check_expected, check_more, override
 from tunegate.commands.promote import promote as promote_run
 from tunegate.commands.promote import verify as verify_model
 from tunegate.commands.pull_comment import comment as pull_comment
 from tunegate.commands.registry import carry_out as carry_out_registry
-from tunegate.commands.report import gate_reports, write_report
+from tunegate.commands.report import write_report
 from tunegate.commands.review import review as review_answers
 from tunegate.commands.run import check_model, run_pipeline
 from tunegate.commands.serving import export as export
 from tunegate.commands.serving import serve_check as serve_check
 from tunegate.commands.siblings import check_builder, check_file_allowed, named_suite, stage_validator
-from tunegate.commands.subject import open_subject, tell
+from tunegate.commands.subject import tell
 from tunegate.commands.sweep import sweep as sweep
-from tunegate.elsewhere.results import Results
 from tunegate.exceptions import ConfigError, TunegateError
 from tunegate.gates.book import NoLedger
-from tunegate.gates.gate_run import GateRequest, GateRunResult, run_gate
 from tunegate.leaks.leakage import Leak
 from tunegate.ledger.entries import History
 from tunegate.ledger.ledger import Ledger
-from tunegate.models.metering import MeteredModel
 from tunegate.pipeline.leak_guard import leaks_of
 from tunegate.pipeline.pipeline import Pipeline
-from tunegate.pipeline.pipeline_file import load_pipeline, suite_place
+from tunegate.pipeline.pipeline_file import load_pipeline
 from tunegate.promotion.bundle import SUFFIX
 from tunegate.reading.files import resolve
 from tunegate.reading.yaml_file import load_yaml
-from tunegate.stats.plans import GatePlan
-from tunegate.suites.suite import Suite
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite_file import load_suite
 from tunegate.trust.allowed import user_trust
-from tunegate.versions import installed_versions
 
 # --- init, check ---------------------------------------------------------------------------------------------------
 
@@ -161,62 +156,13 @@ def run(options: Namespace) -> int:
 # --- gate ----------------------------------------------------------------------------------------------------------
 
 
-def gate(options: Namespace) -> int:
-    """Run one gate on a model or on stored responses."""
-    if (options.model is None) == (options.responses is None):
-        raise ConfigError("give either a model or --responses FILE")
-    candidate.check_options(options)
-    found = imported.subject_of(options, named_suite, check_builder())
-    suite = found.suite
-    check_expected(suite, options.expect_suite)
-    if options.baseline is not None:
-        return candidate.against(options, suite, open_subject)
-    result = _gate_suite(options, suite, found.results)
-    report = gate_reports(options, result.run, result.record.drawn)
-    if options.json:
-        console.show_json(console.gate_as_json(result, report))
-    else:
-        console.print_gate(result, report)
-    return result.deciding.verdict.exit_code
-
-
-def _gate_suite(options: Namespace, suite: Suite, results: Results | None = None) -> GateRunResult:
-    """Run the gate of a suite, without any report."""
-    plan = _plan(suite, options)
-    check_more(options, suite.name, plan)
-    model = open_subject(options, suite, results)
-    subject = MeteredModel(model) if options.responses is None else model
-    ledger = ledger_of_suite(options.ledger, suite)
-    request = GateRequest(
-        suite,
-        plan,
-        options.seed,
-        subject,
-        options.run,
-        ledger=ledger,
-        together=options.together or "",
-        more=options.more or 0,
-    )
-    with console.Bar() as bar:
-        result = run_gate(request, bar.update, installed_versions())
-    if isinstance(subject, MeteredModel):
-        subject.cost.save(result.folder)
-    return result
-
-
 def ci(options: Namespace) -> int:
     """Gate in CI with the suites of the base branch, or write the comment on a pull request."""
     if options.action == "comment":
         return pull_comment(options)
     if (options.model is None) == (options.responses is None):
         raise ConfigError("give either a model or --responses FILE")
-    return gate_in_ci(options, lambda one: _gate_suite(one, named_suite(one.suite)))
-
-
-def _plan(suite: Suite, options: Namespace) -> GatePlan:
-    """The suite's plan, or the single draw that the options ask for."""
-    plan = override(suite, options.draw, options.accept)
-    return replace(plan, curtail=options.curtail or plan.curtail)
+    return gate_in_ci(options, lambda one: gate_suite(one, named_suite(one.suite)))
 
 
 # --- compare, bake-off, advise -------------------------------------------------------------------------------------

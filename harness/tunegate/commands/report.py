@@ -12,11 +12,9 @@ from tunegate.choosing.prompts import PromptBakeOff
 from tunegate.choosing.sweep import SweepResult
 from tunegate.commands import console
 from tunegate.commands.by_meaning import embed as by_meaning
-from tunegate.commands.verify_run import verify_run
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.gates.people import NOBODY, PeopleRate, rates_of
 from tunegate.models.sentences import Embed
-from tunegate.publishing.mlflow_registry import log_run
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
@@ -36,11 +34,15 @@ def write_report(options: Namespace, build_check: CheckBuilder) -> int:
         raise ConfigError("--embed: has no effect on the record of a gate, which has no training rows; leave it out")
     with reading(folder):
         if options.recheck:
+            from tunegate.commands.verify_run import verify_run
+
             print(f"rechecked: {console.printable(verify_run(record, build_check)[0].in_words)}", file=sys.stderr)
         people = rates_of(record.all_gates(), Path(options.labels)) if options.labels else {}
         exported = export(record, options.to)
         write_reports(record, html, junit, markdown, people, by_meaning if options.embed else None)
         if options.mlflow:
+            from tunegate.publishing.mlflow_registry import log_run
+
             run_id = log_run(record, options.mlflow, html)
             print(f"MLflow: experiment {options.mlflow}, run {run_id}", file=sys.stderr)
         if options.json:

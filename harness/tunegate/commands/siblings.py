@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.commands.looked_at import check_allowed
-from tunegate.pipeline.pipeline_file import suite_place
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
 

@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunegate.choosing.prompt_file import prompt_for
 from tunegate.commands import console, imported
 from tunegate.commands.asking import asking, flags_given
 from tunegate.commands.model_under_test import look_at_folder, look_at_model
@@ -37,7 +36,11 @@ def open_subject(options: Namespace, suite: Suite, results: Results | None = Non
         responses, notes = imported.answers_of(options, suite, results)
         tell("gate", [*notes, *suite.remarks])
         return responses
-    prompt = None if options.prompt_file is None else prompt_for(Path(options.prompt_file), suite)
+    prompt = None
+    if options.prompt_file is not None:
+        from tunegate.choosing.prompt_file import prompt_for
+
+        prompt = prompt_for(Path(options.prompt_file), suite)
     model = opened(options, options.model, suite)
     return model if prompt is None else with_prompt(model, prompt)
 

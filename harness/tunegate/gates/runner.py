@@ -20,7 +20,7 @@ from tunegate.gates.draw import Draw, GatePlace, Reference
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
 from tunegate.models.model import Model, Response, StoredResponses, answers_the_same, check_weights, servers_of
-from tunegate.models.timing import Measured, executor_facts
+from tunegate.models.timing import Measured, executor_facts, halved_batch
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
@@ -103,9 +103,15 @@ class GateRunner:
         judged_cases = _in_order(cases, outcomes)
         diversity = measured_draw(terms, suite.diversity_texts, judged_cases)
         decision = conclude(terms, judged_cases, before.outcomes if before else (), measured, diversity)
-        seconds, executor = time.monotonic() - started, executor_facts(model)
         self.append(
-            GateDecided(**place.named, **shallow(decision), reason=decision.reason, seconds=seconds, executor=executor)
+            GateDecided(
+                **place.named,
+                **shallow(decision),
+                reason=decision.reason,
+                seconds=time.monotonic() - started,
+                executor=executor_facts(model),
+                halved_batch=halved_batch(model),
+            )
         )
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.models import decoding, loading, prompting, sampling
+from tunegate.models import decoding, loading, placement, prompting, sampling
 from tunegate.models.adapters import load_adapter
 from tunegate.models.chat_template import NO_GENERATION_PROMPT, lacks_generation_prompt
 from tunegate.models.loading import Dtype, hf_import
@@ -41,6 +41,13 @@ class _Job:
         """How many such jobs fit into a batch; at least one."""
         scored = max(map(len, self.choices), default=0) * len(self.choices)
         return max(1, min(BATCH_TOKENS // self.length, BATCH_SCORED // max(scored, 1)))
+
+
+@dataclass
+class _Room:
+    """How many cases at once memory has allowed so far."""
+
+    cases: int
 
 
 _Work = Callable[[Sequence[_Job]], Iterator[tuple[int, Response]]]
@@ -84,11 +91,12 @@ class HFModel:
         for adapter in adapters:
             model = load_adapter(model, adapter)
         default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
-        return cls(name or str(folder), sha256, model.to(device, torch_dtype), tokenizer, batch_size or default_batch)
+        model = placement.place(model.to(torch_dtype), device)
+        return cls(name or str(folder), sha256, model, tokenizer, batch_size or default_batch)
 
     @property
     def dtype(self) -> str:
-        """The number type of its computations: `float32` or `bfloat16`."""
+        """The number type of its computations: `float32`, `bfloat16` or `float16`."""
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
@@ -108,6 +116,11 @@ class HFModel:
     def block_size(self) -> int:
         """One block of the runner is one batch of this model."""
         return self.batch_size
+
+    @property
+    def halved_batch(self) -> int | None:
+        """The size that batches were reduced to when GPU memory ran out; None if it never did."""
+        return self._room.cases if self._room.cases < self.batch_size else None
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         """Answer the cases, longest prompts first; each answer is yielded when it is complete."""
@@ -198,11 +211,11 @@ class HFModel:
         """Work in batches of similar length, the longest first.
 
         The rest of a batch that raised is tried again in halves, so that one case that cannot be computed does not
-        affect the others. After GPU memory ran out, batches stay small.
+        affect the others. After GPU memory ran out, batches stay small, also in later calls.
         """
         out_of_memory = hf_import("torch").OutOfMemoryError
         todo = sorted(jobs, key=lambda job: (-job.length, job.prompt))
-        limit = size = self.batch_size
+        size = self._room.cases
         while todo:
             batch = todo[: min(size, todo[0].batch)]
             waiting = {job.index: job for job in batch}
@@ -211,16 +224,16 @@ class HFModel:
                 for index, response in work(batch):
                     del waiting[index]
                     yield index, response
-                size = limit
+                size = self._room.cases
             except (RuntimeError, IndexError, MemoryError) as error:
                 if len(batch) == 1:
                     yield batch[0].index, _invalid(f"the model failed: {loading.one_line(error)}", Fault.NO_REPLY)
-                    size = limit
+                    size = self._room.cases
                     continue
                 size = len(batch) // 2
                 todo[:0] = waiting.values()
                 if isinstance(error, out_of_memory):
-                    limit = size
+                    self._room.cases = size
                     hf_import("torch").cuda.empty_cache()
 
     def _answer(
@@ -262,6 +275,10 @@ class HFModel:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    @cached_property
+    def _room(self) -> _Room:
+        return _Room(self.batch_size)
 
     @cached_property
     def _end_ids(self) -> frozenset[int]:

@@ -14,7 +14,7 @@ from tunegate.models import two_answers
 from tunegate.models.fingerprint import ADAPTER_CONFIG, PICKLE_WEIGHTS
 from tunegate.optional import optional_import
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 """For `from_pretrained`. By default it asks on the terminal whether to fetch and run code that a folder names."""
@@ -71,20 +71,32 @@ def choose_device(device: str | None) -> str:
 
 
 def choose_dtype(dtype: Dtype, device: str) -> Any:
-    """The requested number type. `auto` is bfloat16 if the hardware multiplies it natively, and float32 if not.
+    """The requested number type, as a dtype of torch; `auto` is the fastest that the hardware computes natively.
 
     Emulated bfloat16 is slower than float32; it is also emulated if ATEN_CPU_CAPABILITY limits torch to AVX2.
     """
     torch = hf_import("torch")
     if dtype == "auto":
-        if device.startswith("cuda"):
+        on_gpu = device.startswith("cuda")
+        if on_gpu:
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             capabilities = torch.cpu.get_capabilities()
             held_down = torch.backends.cpu.get_cpu_capability() in {"DEFAULT", "AVX2"}
             native = not held_down and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        dtype = fastest_dtype(on_gpu=on_gpu, bfloat16=native)
+    return getattr(torch, dtype)
+
+
+def fastest_dtype(*, on_gpu: bool, bfloat16: bool) -> Dtype:
+    """The number type that `auto` stands for; `bfloat16` says whether the hardware multiplies it natively.
+
+    GPUs without bfloat16 (before 2020) compute float16 several times as fast as float32; processors do not. Its largest
+    number is 65,504: a model that exceeds it gives no number, which makes the case INVALID.
+    """
+    if bfloat16:
+        return "bfloat16"
+    return "float16" if on_gpu else "float32"
 
 
 def load_tokenizer(*folders: Path) -> Any:

@@ -26,7 +26,9 @@ def picker(prompts: Sequence[Sequence[int]], case_ids: Sequence[str], settings: 
 
 def _finite(logits: Any) -> Any:
     if not logits.amax(dim=-1).isfinite().all():  # NaN and infinity both reach the maximum
-        raise NotFinite("the model's logits are not finite numbers; its weights may have diverged")
+        small = str(logits.dtype) == "torch.float16"
+        why = "they may be too large for float16: use float32" if small else "its weights may have diverged"
+        raise NotFinite(f"the model's logits are not finite numbers; {why}")
     return logits
 
 

@@ -78,6 +78,12 @@ def executor_facts(model: Model) -> Mapping[str, Any] | None:
     return getattr(innermost(model), "executor", None)
 
 
+def halved_batch(model: Model) -> int | None:
+    """The size that batches were reduced to when GPU memory ran out: the optional property `halved_batch`."""
+    found: Any = getattr(innermost(model), "halved_batch", None)
+    return found if isinstance(found, int) else None
+
+
 def close_model(model: Model) -> None:
     """End what a model started to answer: the optional method `close` of a model."""
     close: Callable[[], None] | None = getattr(innermost(model), "close", None)

@@ -16,7 +16,7 @@ from tunegate.data.prepare import PrepareTools, load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import local_tokens
 from tunegate.data.training_data import TrainingData, check_rows
-from tunegate.exceptions import ConfigError, NotThere, SettingError, Tampered, nearest
+from tunegate.exceptions import ConfigError, SettingError, Tampered, nearest
 from tunegate.hashes import ascii_json
 from tunegate.pipeline.default_ladders import completed
 from tunegate.pipeline.inspect_spec import check_inspect
@@ -37,6 +37,7 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
 from tunegate.seeds import derived_seed
 from tunegate.suites.common_seal import sealed_together
 from tunegate.suites.fitting_plan import proposal
+from tunegate.suites.places import suite_place
 from tunegate.suites.retained import retention_of
 from tunegate.suites.suite import Suite, check_bank
 from tunegate.suites.suite_file import load_suite, make_suite
@@ -56,8 +57,6 @@ StageValidator = Callable[[StageSpec], RowValidator | None]
 """Checks the training settings of a stage before any training; raises ConfigError."""
 
 Checked = TypeVar("Checked")
-
-BUILTIN = "package:tunegate_suites/data"
 
 
 def accept_any_stage(stage: StageSpec) -> None:
@@ -379,15 +378,3 @@ def open_suite_ref(ref: SuiteRef, build_check: CheckBuilder) -> Suite:
     if suite.sha256 != ref.sha256:
         raise Tampered(f"{ref.pipeline}: suite {ref.name!r} changed since the run began")
     return suite
-
-
-def suite_place(entry: str, base_dir: Path) -> Path:
-    """The path of a suite file; `builtin:NAME` ships with Tunegate. Raises NotThere for an unknown NAME."""
-    if not entry.startswith("builtin:"):
-        return resolve(entry, base_dir)
-    name, shipped = entry.removeprefix("builtin:"), resolve(BUILTIN, base_dir)
-    path = shipped / f"{name}.yaml"
-    if not path.is_file():
-        known = nearest(name, (suite.stem for suite in shipped.glob("*.yaml")))
-        raise NotThere(f"{entry}: Tunegate ships no suite with this name{known}")
-    return path

@@ -30,7 +30,6 @@ from tunegate.gates.gate_run import FOLDER, GateRequest, GateRunResult, is_decid
 from tunegate.gates.stored_answers import results_for, stored_answers
 from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
-from tunegate.pipeline.pipeline_file import suite_place
 from tunegate.plugin.function_check import FunctionCheck
 from tunegate.plugin.gate_function import GateMark
 from tunegate.plugin.planned import planned
@@ -38,6 +37,7 @@ from tunegate.plugin.tally import SESSION, TALLY
 from tunegate.progress import no_progress
 from tunegate.standard_streams import no_exit_but_ours
 from tunegate.stats.plans import GatePlan
+from tunegate.suites.places import suite_place
 from tunegate.suites.suite import Suite
 from tunegate.suites.suite_file import load_suite
 from tunegate.suites.with_function import with_function

@@ -367,6 +367,7 @@ def _ended(gate: GateRecord, end: GateDecided, decided: bool) -> GateRecord:
         diversity=end.diversity,
         seconds=end.seconds,
         executor=end.executor,
+        halved_batch=end.halved_batch,
     )
 
 

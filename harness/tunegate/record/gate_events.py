@@ -115,6 +115,7 @@ class GateDecided(OfGate):
     diversity: tuple[DiversityFigure, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
     executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
+    halved_batch: int | None = field(default=None, metadata=ONLY_IF_GIVEN)
 
     def to_json(self) -> dict[str, Any]:
         """As the log holds it."""

@@ -86,6 +86,8 @@ class GateRecord:
     seconds: float = 0.0
     executor: Json | None = None
     """Who answered, if the model was on several workers: the kind of executor, and what each worker did."""
+    halved_batch: int | None = None
+    """The size that batches were reduced to because GPU memory ran out."""
     judged: JudgedLog = field(default_factory=JudgedLog)
     answers: AnswerLog = field(default_factory=AnswerLog)
     answers_apart: bool = False

@@ -91,7 +91,16 @@ _TAG = re.compile(r"</?([A-Za-z][\w-]*(?:\s[^<>]*)?)/?>")
 @cache
 def _punctuation() -> dict[int, str]:
     """A table that turns punctuation into spaces; symbols stay, since 1+1 is not 1-1."""
-    return {code: " " for code in _codes("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po") if chr(code) != "-"}
+    return _Punctuation()
+
+
+class _Punctuation(dict[int, str]):
+    """Looks up a character when a text has it: a table of all characters takes longer than a gate's texts."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = found = " " if unicodedata.category(char).startswith("P") and char != "-" else char
+        return found
 
 
 def _in_latin(match: re.Match[str]) -> str:
