@@ -1,5 +1,5 @@
 #!/bin/bash
-# A gate on two nodes of a Slurm cluster, one GPU each: sbatch slurm.sh. Edit the limits and the last command. docs/scale.md
+# A gate on two nodes of a Slurm cluster, one GPU each: sbatch slurm.sh. Edit the limits and the last command. docs/executors.md
 # explains it. The working folder must be one that all nodes share; `tunegate` and `ray` must be on PATH on all of them.
 #SBATCH --job-name=tunegate-gate
 #SBATCH --nodes=2
