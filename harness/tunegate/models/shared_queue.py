@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-FIRST_REST_S, LONGEST_REST_S = 0.5, 8.0
+FIRST_REST_S = 0.5
 """How long a server that refused rests; doubled each time, as openai's client does."""
 REFUSALS = 4
 """A server that refused this often in a row, without an answer between, counts as gone."""
@@ -91,7 +91,7 @@ class Endpoint:
         self.refusals += 1
         self.window.refused()
         self.out = attempt.lost == "gone" or self.refusals >= REFUSALS
-        rest = max(attempt.rest_s, min(LONGEST_REST_S, FIRST_REST_S * 2 ** (self.refusals - 1)))
+        rest = max(attempt.rest_s, FIRST_REST_S * 2 ** (self.refusals - 1))
         self.rests_until = self.failed_at + (0.0 if self.out else rest)
 
 

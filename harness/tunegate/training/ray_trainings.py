@@ -162,11 +162,11 @@ class RayTraining:
                     self._result = self._on_a_node(started)
                 except NodeLost as error:
                     lost.append(error)
-                    self._trainings.say(f"{self._job.label}: {error}; it goes on at another place")
                     if len(lost) == MAX_LOST:
                         raise CannotJudge(
                             f"the training {self._job.label} was lost {MAX_LOST} times: {'; '.join(map(str, lost))}"
                         ) from error
+                    self._trainings.say(f"{self._job.label}: {error}; it goes on at another place")
         except TunegateError as error:
             self._fault = error
         except Exception as error:  # Ray's own, for example if the cluster is gone
