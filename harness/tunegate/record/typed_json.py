@@ -89,13 +89,22 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
+def _text(value: Any) -> Any:
+    """The most frequent kind, so without a call more."""
+    if not isinstance(value, str):
+        raise Misfit("", "text", value)
+    return value
+
+
 _PLAIN: Mapping[type, Read] = {
-    str: _checked(lambda value: isinstance(value, str), "text"),
+    str: _text,
     bool: _checked(lambda value: isinstance(value, bool), "true or false"),
     int: _checked(lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
     float: _checked(_is_number, "a number"),
     NoneType: _checked(lambda value: value is None, "null"),
+    object: lambda value: value,
 }
+"""`object` is left to whoever takes the value, and is not frozen."""
 
 
 def _member(kind: type[Enum]) -> Read:
@@ -176,14 +185,16 @@ def _mapping(kind: Any) -> Read:
 
 
 def _object(make: Callable[[dict[str, Any]], Any], parts: Mapping[str, tuple[Read, bool]]) -> Read:
+    steps = [(name, part, must) for name, (part, must) in parts.items()]
+
     def read(value: Any) -> Any:
         _expect(value, dict, "an object")
         name = ""
         found: dict[str, Any] = {}
         try:
-            for name, (part, must) in parts.items():
-                if name in value:
-                    found[name] = part(value[name])
+            for name, part, must in steps:
+                if (given := value.get(name, MISSING)) is not MISSING:
+                    found[name] = part(given)
                 elif must:
                     raise Misfit("", "a value", MISSING)
         except Misfit as misfit:
