@@ -22,19 +22,23 @@ def sha256_hex(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+_COMPACT: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "separators": (",", ":")}
+_CANONICAL = json.JSONEncoder(**_COMPACT, allow_nan=False)
+_SUITE = json.JSONEncoder(**_COMPACT, default=str)
+"""Made once: `json.dumps` would make one for each case of a bank."""
+
+
 def canonical_json(value: Any) -> bytes:
     """The same bytes for equal values: sorted keys, no spaces, UTF-8; other types than those of JSON are an error.
 
     Lone surrogates become `\\udXXX`, as JSON writes them. Raises ValueError or TypeError.
     """
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode(errors="backslashreplace")
+    return _CANONICAL.encode(value).encode(errors="backslashreplace")
 
 
 def suite_json(value: Any) -> bytes:
     """Parts of a suite, one per line: other types than those of JSON are written as their `str`; NaN is allowed."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode(errors="backslashreplace") + b"\n"
+    return _SUITE.encode(value).encode(errors="backslashreplace") + b"\n"
 
 
 def judge_json(value: Any) -> bytes:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_the_command_spreads_a_large_draw(
     cases = [{"id": str(n), "prompt": f"Say it: {n}", "reference": f"It is {n}."} for n in range(1600)]
     write_jsonl(tmp_path / "cases.jsonl", cases)
     write_jsonl(tmp_path / "a.jsonl", [{"id": str(n), "response": f"It is {n if n % 3 else -1}."} for n in range(1600)])
-    records: list[list[dict[str, object]]] = []
+    records: list[list[dict[str, Any]]] = []
     for plan, spread_from, processes_started in (
         ("{draw: 1600, accept: 500}", 1500, 2),
         ("{draw: 1600, accept: 500}", 10**9, 0),
@@ -108,13 +109,15 @@ def test_the_command_spreads_a_large_draw(
         assert sum("serve()" in command[-1] for command in started) == processes_started
         records.append(list(read_events(folder)))
     capsys.readouterr()
-    answers, outcomes = ([[event for event in one if event["event"] == kind] for one in records] for kind in KINDS)
-    assert [event["outcome"] for event in outcomes[0]] == [event["outcome"] for event in outcomes[1]]
-    assert len(outcomes[0]) == 1600 > len(outcomes[2]) == 1024  # a draw that may stop does so after a block
-    assert [len(event["answers"]) for event in answers[0]] == [1024, 576]  # type: ignore[arg-type]
+    answers, outcomes = (
+        [[event[rows] for event in one if event["event"] == kind] for one in records] for kind, rows in LINES
+    )
+    assert outcomes[0] == outcomes[1]
+    assert [[len(line) for line in one] for one in outcomes] == [[1024, 576]] * 2 + [[1024]]  # stops after a block
+    assert [len(line) for line in answers[0]] == [1024, 576]
 
 
-KINDS = ("answered", "outcome")
+LINES = (("answered", "answers"), ("judged", "outcomes"))
 
 
 def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.ci_log import commands_in
-from tunegate.text.printable import json_line, printable, printable_lines, without_commands
+from tunegate.text import printable as printable_module
+from tunegate.text.printable import json_line, json_pieces, printable, printable_lines, without_commands
 
 COMMANDS = (
     "::error::boom",
@@ -46,3 +47,16 @@ def test_json_reads_back_as_it_was(text: str) -> None:
     line = json_line(value)
     assert not commands_in(line)
     assert json.loads(line) == value
+
+
+@pytest.mark.parametrize("items", [0, 1, 3, 4, 7])
+def test_json_in_pieces_is_the_same_line(items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printable_module, "ROWS_AT_ONCE", 3)
+    monkeypatch.setenv("MY_API_KEY", "sk-1234567890")
+    rows = [{"id": n, "said": [COMMANDS[n], "sk-1234567890"]} for n in range(items)]
+    facts = {"##[group]": COMMANDS, "sk-1234567890": None, "none": {}, "numbered": {1: 2}}
+    whole = json_line({"cases": rows, "facts": facts, "confirm": {"cases": rows}})
+    pieces = list(json_pieces({"cases": iter(rows), "facts": facts, "confirm": {"cases": iter(rows)}}))
+    assert "".join(pieces) == whole
+    assert not commands_in(whole)
+    assert len(pieces) > items // 3

@@ -44,6 +44,8 @@ class Bank:
 def split(cases: Sequence[Case], share: float) -> Bank:
     """Seal about this share of the groups, chosen by hash: a case that is added later does not move other cases."""
     bound = int(share * 2**64)
+    if not bound:
+        return Bank(tuple(cases), ())
     sealed = [_group_hash(case) < bound for case in cases]
     return Bank(
         tuple(case for case, hidden in zip(cases, sealed, strict=True) if not hidden),

@@ -183,6 +183,8 @@ def _row(columns: Sequence[tuple[Check, Iterator[Finding]]], part: Part | Findin
 
 def _in_whole_answer(finding: Finding, part: Part) -> Finding:
     """The finding with its spans as positions in the whole answer, and with a note about the text left out."""
+    if part.start == 0 and not part.note and finding.errors == () and type(finding.reason) is str:
+        return finding
     errors = tuple(replace(one, start=one.start + part.start, end=one.end + part.start) for one in finding.errors)
     return replace(finding, errors=errors, reason="; ".join(filter(None, (finding.reason, part.note))))
 
@@ -278,7 +280,10 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
 
 def _recorded(finding: Finding, name: str) -> Finding:
     """The finding under its name in the suite; without memory addresses, so that judging twice gives the same text."""
-    return replace(finding, check=name, reason=_stable(finding.reason), detail=_stable(finding.detail))
+    reason, detail = _stable(finding.reason), _stable(finding.detail)
+    if finding.check == name and reason is finding.reason and detail is finding.detail:
+        return finding
+    return replace(finding, check=name, reason=reason, detail=detail)
 
 
 def _stable(text: str | None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from tunegate.commands.exam import exam_of
 from tunegate.exceptions import CannotJudge, ConfigError, from_outside
 from tunegate.gates.gate_run import GateRunResult
 from tunegate.record.record import RunRecord
+from tunegate.text.printable import json_pieces
 from tunegate.whole_files import write_whole
 
 GateOne = Callable[[Namespace], GateRunResult]
@@ -86,7 +88,7 @@ def _gate(options: Namespace, name: str, suite: str, place: str, gate_one: GateO
         return Gated(name, suite, known.exit_code, fault=fault)
     if not options.json:
         console.print_gate(result, report)
-    shown = console.gate_as_json(result, report)
+    shown = json.loads("".join(json_pieces(console.gate_as_json(result, report))))  # what `tunegate gate` prints
     return Gated(name, suite, result.deciding.verdict.exit_code, run=result.run, shown=shown)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tunegate.record.registered_risk import registered_risk
 from tunegate.record.server_words import servers_in_words
 from tunegate.record.under_way import under_way
 from tunegate.stats.retention import slips
-from tunegate.text.printable import json_line, printable
+from tunegate.text.printable import json_pieces, printable
 from tunegate.verdicts.limit_words import limit_lines
 from tunegate.verdicts.luck_words import in_words as luck_in_words
 from tunegate.verdicts.reason import beyond_count, without_limits
@@ -41,18 +41,19 @@ SHOWN_IDS = 12
 
 def show(line: str) -> None:
     """Print one line of a result."""
-    _write(printable(line))
+    _write([printable(line)])
 
 
 def show_json(value: object) -> None:
-    """Print the one JSON object of `--json`."""
-    _write(json_line(value))
+    """Print the one JSON object of `--json`, on one line."""
+    _write(json_pieces(value))
 
 
-def _write(line: str) -> None:
+def _write(pieces: Iterable[str]) -> None:
     """Raises CannotJudge if the result cannot be written, BrokenPipeError if the reader closed the pipe."""
     try:
-        print(line)
+        sys.stdout.writelines(pieces)
+        sys.stdout.write("\n")
     except OSError as error:
         raise _not_told(error) from error
 

@@ -10,7 +10,7 @@ from tunegate.record.record import GateRecord
 
 
 def draw_as_json(gate: GateRecord) -> dict[str, Any]:
-    """One draw of a gate, with its cases."""
+    """One draw of a gate, with its cases, an iterator: many are never in memory at once."""
     by_id = {outcome.case_id: outcome for outcome in gate.outcomes}
     return {
         "verdict": gate.verdict,
@@ -38,7 +38,7 @@ def draw_as_json(gate: GateRecord) -> dict[str, Any]:
         **({"servers": _servers_as_json(gate)} if gate.servers else {}),
         "in_common": gate.in_common and gate.in_common.facts,
         **({"limits": _limits_as_json(gate)} if gate.limit_results else {}),
-        "cases": [case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id],
+        "cases": (case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id),
     }
 
 

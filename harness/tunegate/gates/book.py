@@ -139,7 +139,9 @@ class Book:
                 asked = history.asked_by(draft.suite.by_question.keys(), but_not_by=self.run)
                 error.args = (f"{error}{'; asked before: ' if asked else ''}{asked}",)
                 raise
-            clashes = history.clashes(self._drawn(draft, drawn)) if draft.place.stage is None else frozenset[str]()
+            if draft.place.stage is not None or not history.entries:
+                return drawn
+            clashes = history.clashes(self._drawn(draft, drawn))
             return choose(others | clashes) if clashes.intersection(drawn.questions) else drawn
         if own is None:
             return Draw(cases, draft.seed, known.drawn.reused, known.sha256)

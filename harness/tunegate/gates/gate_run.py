@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from tunegate.cases.case import Case
-from tunegate.checks.outcome import Verdict
+from tunegate.checks.outcome import Verdict, shallow
 from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import NOT_ASKED_FOR, Book, Draft, NoLedger
 from tunegate.gates.draw import Draw, GatePlace, draw_fresh, open_cases
@@ -108,7 +108,7 @@ class GateRunResult:
         """The draw whose verdict is the gate's: the confirming draw, if there is one."""
         return self.confirm or self.record
 
-    @property
+    @cached_property
     def luck(self) -> LuckyPass | None:
         """The chance that a bad model would have passed too; None unless the gate passed."""
         return lucky_pass_alone(self.record, self.confirm, self.run.start.get("policy"))
@@ -359,7 +359,9 @@ def answers_key(model: Model) -> str | None:
         return None
     digest = hashlib.sha256()
     for case_id, response in sorted(model.responses.items()):
-        facts = asdict(response)
+        facts = shallow(response)
+        facts["choice_scores"] = [asdict(one) for one in response.choice_scores]
+        facts["imported"] = [asdict(one) for one in response.imported]
         if not response.imported:  # keeps the keys of answers that no tool scored
             del facts["imported"]
         if not response.by:  # the same for answers of one server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice, takewhile
 
@@ -24,7 +24,15 @@ from tunegate.models.timing import Measured, executor_facts, halved_batch
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
-from tunegate.record.gate_events import Answered, Asking, GateDecided, GateStarted, LimitsMeasured, OutcomeJudged
+from tunegate.record.gate_events import (
+    Answered,
+    Asking,
+    GateDecided,
+    GateStarted,
+    LimitsMeasured,
+    OutcomeJudged,
+    OutcomesJudged,
+)
 from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
@@ -93,9 +101,11 @@ class GateRunner:
             left = [case for case in block if case.id not in outcomes]
             self._ask(place, suite, terms, model, left, answers)
             samples = samples_of(suite, model, left, answers.responses)
-            for outcome in by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples))):
-                outcomes[outcome.case_id] = outcome
-                self.append(OutcomeJudged(**place.named, outcome=verdict_to_json(outcome)), durable=False)
+            ready = by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples)))
+            in_line = _outcomes_per_line(suite, samples)
+            while part := list(islice(ready, in_line)):
+                outcomes |= {outcome.case_id: outcome for outcome in part}
+                self.append(_as_judged(place, part, alone=in_line == 1), durable=False)
                 self.progress(place.label, len(outcomes), len(cases))
         expect(model, ())
         if asked:
@@ -320,11 +330,32 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
         yield from judged.outcomes(samples)
         return
     blocks = (samples[start : start + JUDGED_AT_ONCE] for start in range(0, len(samples), JUDGED_AT_ONCE))
-    yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
+    judged_blocks = in_order(_Judge, (suite.checks, suite.answer), blocks)
+    yield from map(_with_texts_of, samples, chain.from_iterable(judged_blocks))
+
+
+def _with_texts_of(sample: Sample, outcome: Outcome) -> Outcome:
+    """The same outcome, which came from another process, without a second copy of the long texts."""
+    case = sample.case
+    return replace(outcome, prompt=case.prompt, response=sample.response.text, references=case.references)
+
+
+def _outcomes_per_line(suite: Suite, samples: Sequence[Sample]) -> int:
+    """How many outcomes are written to the record at once: many if there are many, and judging them again is free.
+
+    An interruption loses those not yet written, and what a judge says may have cost money.
+    """
+    return ANSWERS_PER_LINE if len(samples) >= ANSWERS_PER_LINE and all(map(_is_pure, suite.checks)) else 1
+
+
+def _as_judged(place: GatePlace, outcomes: Sequence[Outcome], *, alone: bool) -> OutcomeJudged | OutcomesJudged:
+    """The event of outcomes that are written in one line."""
+    rows = [verdict_to_json(outcome) for outcome in outcomes]
+    return OutcomeJudged(**place.named, outcome=rows[0]) if alone else OutcomesJudged(**place.named, outcomes=rows)
 
 
 ANSWERS_PER_LINE = 1024
-"""The number of answers in one line of the record: a line is held in memory whole."""
+"""The number of answers, or of outcomes, in one line of the record: a line is held in memory whole."""
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
 """From this number of samples on, other processes judge too; and how many each is given at once."""
 

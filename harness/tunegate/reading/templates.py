@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 from tunegate.exceptions import ConfigError, nearest
@@ -33,8 +34,16 @@ class MissingField(ConfigError):
 # --- templates -----------------------------------------------------------------------------------------------------
 
 
-def pieces(template: str) -> Iterator[tuple[str, str | None]]:
-    """The parts of a template in order: (text, None) or ("", field). Raises ConfigError for anything else."""
+@lru_cache
+def pieces(template: str) -> tuple[tuple[str, str | None], ...]:
+    """The parts of a template in order: (text, None) or ("", field). Raises ConfigError for anything else.
+
+    Kept, since a template is filled for each row of a file.
+    """
+    return tuple(_pieces(template))
+
+
+def _pieces(template: str) -> Iterator[tuple[str, str | None]]:
     at = 0
     while at < len(template):
         piece = _PIECE.match(template, at)
@@ -60,7 +69,7 @@ def headers(template: str) -> list[str]:
 
 def lone_field(template: str) -> str | None:
     """The field of a template that is one field and nothing else; None for any other template."""
-    parts = list(pieces(template))
+    parts = pieces(template)
     return parts[0][1] if len(parts) == 1 else None
 
 

@@ -11,6 +11,8 @@ from tunegate.record.draw_facts import LedgerPlace
 from tunegate.stats.noise import Noise
 
 Json = Mapping[str, Any]
+Unread = Mapping[str, object]
+"""An object whose values are read by whoever takes the event, with the types of what it describes."""
 
 ONLY_IF_GIVEN = {"only if given": True}
 """Marks a field that is not written when it has its default value."""

@@ -32,10 +32,11 @@ RawEvent = Mapping[str, Any]
 class EventLog:
     """The open, locked event log of a run folder, with events as JSON. `run_log` interprets them."""
 
-    def __init__(self, folder: Path, fd: int, last_sha256: str) -> None:
+    def __init__(self, folder: Path, fd: int) -> None:
         self.folder = folder
         self._fd = fd
-        self._last_sha256 = last_sha256
+        self._last_sha256 = ""
+        self._written = hashlib.sha256()
         self._synced = time.monotonic()
 
     @classmethod
@@ -52,11 +53,13 @@ class EventLog:
             raise CannotJudge(f"{folder}: cannot write to the run folder: {error.strerror}") from error
         try:
             lock(fd, wait=False)
+            log = cls(folder, fd)
             number, size, last = 0, 0, b""
             for last in _whole_lines(path):
                 number, size = number + 1, size + len(last)
-            last_sha256 = event_of_line(last, f"{path}:{number}")["line_sha256"] if number else ""
-            log = cls(folder, fd, last_sha256)
+                log._written.update(last)
+            if number:
+                log._last_sha256 = event_of_line(last, f"{path}:{number}")["line_sha256"]
             os.ftruncate(fd, size)
             os.lseek(fd, 0, os.SEEK_END)
             log.check_in_place()
@@ -86,6 +89,16 @@ class EventLog:
         if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
             raise Tampered(f"{path}: another file replaced the record while it was being written")
         self._check_end()
+
+    def check_whole(self) -> None:
+        """Read the whole file again; raises Tampered unless its bytes are those that were read and written."""
+        self.check_in_place()
+        path, found = self.folder / EVENTS, hashlib.sha256()
+        for line in _whole_lines(path):
+            found.update(line)
+        if found.digest() != self._written.digest():
+            digest_of(self.folder)  # names the line at fault, if the chain of hashes is broken
+            raise Tampered(f"{path}: the record on disk differs from the record that was written")
 
     def _check_end(self) -> int:
         """The end of the record, where the next line goes; raises Tampered when the file has another length."""
@@ -119,6 +132,7 @@ class EventLog:
             write_line(self._fd, line)
         except OSError as error:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
+        self._written.update(line)
 
     def _sync(self) -> None:
         self.check_in_place()

@@ -19,6 +19,7 @@ from tunegate.record.gate_events import (
     GateStarted,
     LimitsMeasured,
     OutcomeJudged,
+    OutcomesJudged,
     Waived,
 )
 from tunegate.record.run_events import FaultMet, LeaksDropped, LeaksFound, Promoted, RunDecided, RunStarted
@@ -38,7 +39,8 @@ from tunegate.record.typed_json import Misfit, read_as
 KINDS: tuple[type[Event], ...] = (
     *(RunStarted, LeaksFound, LeaksDropped, RunDecided, Promoted, FaultMet),
     *(StageStarted, StageDecided, AttemptStarted, RowsWritten, OwnAnswersJudged, Trained, TrainingFailed, Diagnosed),
-    *(CasesExplained, GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, GateDecided, Waived),
+    *(CasesExplained, GateStarted, GateContinued, LimitsMeasured, Asking, Answered, OutcomeJudged, OutcomesJudged),
+    *(GateDecided, Waived),
 )
 _BY_NAME: Mapping[str, type[Event]] = {kind.KIND: kind for kind in KINDS}
 

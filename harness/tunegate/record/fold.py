@@ -204,6 +204,12 @@ class Fold:
         self._gate(event).judge(event.outcome)
 
     @_take.register
+    def _(self, event: gate_events.OutcomesJudged, line: Mapping[str, Any]) -> None:
+        gate = self._gate(event)
+        for outcome in event.outcomes:
+            gate.judge(outcome)
+
+    @_take.register
     def _(self, event: gate_events.GateDecided, line: Mapping[str, Any]) -> None:
         self._gate(event).decide(event, line["time"])
 

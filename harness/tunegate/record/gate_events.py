@@ -10,7 +10,7 @@ from tunegate.cases.bank import Part
 from tunegate.checks.outcome import Verdict
 from tunegate.models.timing import Measured
 from tunegate.record.draw_facts import LedgerPlace
-from tunegate.record.event import ONLY_IF_GIVEN, Event, Json
+from tunegate.record.event import ONLY_IF_GIVEN, Event, Json, Unread
 from tunegate.verdicts.diversity import DiversityFigure
 from tunegate.verdicts.reason import Reason
 from tunegate.verdicts.terms import Purpose
@@ -84,7 +84,7 @@ class Answered(OfGate):
     """The model's answers, before any of them is judged."""
 
     KIND: ClassVar[str] = "answered"
-    answers: Sequence[Json]
+    answers: Sequence[Unread]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,16 @@ class OutcomeJudged(OfGate):
     """How the checks judged an answer, as `verdict_to_json` writes it: the answer is already on record."""
 
     KIND: ClassVar[str] = "outcome"
-    outcome: Json
+    outcome: Unread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomesJudged(OfGate):
+    """The same for many answers, in one line: those of checks that can judge them again at no cost, since an
+    interruption loses the whole line."""
+
+    KIND: ClassVar[str] = "judged"
+    outcomes: Sequence[Unread]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,14 +18,10 @@ ENDLESS = ("nan", "inf", "-inf")
 
 def verdict_to_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome without its answers, which are on record before they are judged; `outcome_from_json` adds them."""
-    data = _without_answer(outcome_to_json(outcome))
-    if "samples" in data:
-        data["samples"] = [_without_answer(sample) for sample in data["samples"]]
+    data = outcome_to_json(outcome)
+    for one in (data, *data.get("samples", ())):
+        del one["response"], one["finish_reason"]
     return data
-
-
-def _without_answer(data: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in ("response", "finish_reason")}
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -61,8 +57,10 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
         shown = next((number for number, one in enumerate(samples) if one["verdict"] == values["verdict"]), None)
         if shown is not None:  # of several answers, the first that has the verdict of the case
             values |= _answer(responses[named[shown]])
-    findings, cutoffs = _without_endless(values["findings"])
-    outcome = read_as(Outcome, {**values, "findings": findings, "samples": []})
+    values["findings"], cutoffs = _without_endless(values["findings"])
+    outcome = read_as(Outcome, values)
+    if not cutoffs and not samples:
+        return outcome
     return replace(outcome, findings=_with(cutoffs, outcome.findings), samples=tuple(map(_sample, samples)))
 
 
@@ -76,9 +74,11 @@ def _sample(data: Mapping[str, Any]) -> SampleOutcome:
     return replace(sample, findings=_with(cutoffs, sample.findings))
 
 
-def _without_endless(findings: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[int, Any]]:
+def _without_endless(findings: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], dict[int, Any]]:
     """Findings without their infinite cutoffs, which JSON cannot hold, and these cutoffs by index of the finding."""
     endless = {place: one["cutoff"] for place, one in enumerate(findings) if one.get("cutoff") in ENDLESS}
+    if not endless:
+        return findings, endless
     return [{**one, "cutoff": None} if place in endless else one for place, one in enumerate(findings)], endless
 
 

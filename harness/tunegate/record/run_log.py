@@ -14,14 +14,13 @@ from typing import Self
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import (
     CannotJudge,
-    Tampered,
     TunegateError,
     is_out_of_memory,
     message_of,
     without_addresses,
 )
 from tunegate.record.event import Event
-from tunegate.record.event_log import EVENTS, EventLog, digest_of
+from tunegate.record.event_log import EventLog
 from tunegate.record.fold import Fold, folded
 from tunegate.record.gate_events import GateDecided
 from tunegate.record.record import RunRecord
@@ -55,9 +54,7 @@ class RunLog:
 
     def check_whole(self) -> None:
         """Read the whole file again; raises Tampered when it differs from the record that was written."""
-        self._lines.check_in_place()
-        if digest_of(self.folder) != self._lines.last_sha256:
-            raise Tampered(f"{self.folder / EVENTS}: the record on disk differs from the record that was written")
+        self._lines.check_whole()
 
     def append(self, *events: Event, durable: bool = True) -> None:
         """Write events; a `durable` event is on disk when this returns, others a fraction of a second later.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -89,13 +89,30 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
+def _text(value: Any) -> Any:
+    """The text. Short ones, such as names of checks, recur in each outcome: as one object, not as thousands."""
+    if not isinstance(value, str):
+        raise Misfit("", "text", value)
+    return _one(value) if type(value) is str and len(value) <= SHORT else value
+
+
+SHORT = 40
+
+
+@lru_cache(maxsize=1024)
+def _one(text: str) -> str:
+    return text
+
+
 _PLAIN: Mapping[type, Read] = {
-    str: _checked(lambda value: isinstance(value, str), "text"),
+    str: _text,
     bool: _checked(lambda value: isinstance(value, bool), "true or false"),
     int: _checked(lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
     float: _checked(_is_number, "a number"),
     NoneType: _checked(lambda value: value is None, "null"),
+    object: lambda value: value,
 }
+"""`object` is left to whoever takes the value, and is not frozen."""
 
 
 def _member(kind: type[Enum]) -> Read:
@@ -176,14 +193,16 @@ def _mapping(kind: Any) -> Read:
 
 
 def _object(make: Callable[[dict[str, Any]], Any], parts: Mapping[str, tuple[Read, bool]]) -> Read:
+    steps = [(name, part, must) for name, (part, must) in parts.items()]
+
     def read(value: Any) -> Any:
         _expect(value, dict, "an object")
         name = ""
         found: dict[str, Any] = {}
         try:
-            for name, (part, must) in parts.items():
-                if name in value:
-                    found[name] = part(value[name])
+            for name, part, must in steps:
+                if (given := value.get(name, MISSING)) is not MISSING:
+                    found[name] = part(given)
                 elif must:
                     raise Misfit("", "a value", MISSING)
         except Misfit as misfit:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypeGuard, cast
 from unicodedata import category
 
 from tunegate.key_variables import value_without_keys, without_keys
@@ -40,8 +43,44 @@ def without_commands(text: str) -> str:
 
 def json_line(value: object) -> str:
     """The value as JSON on one line; a command in a string is escaped, and reads back unchanged."""
-    line = json.dumps(value_without_keys(value))
+    return _as_json(value_without_keys(value))
+
+
+def _as_json(value: object) -> str:
+    line = json.dumps(value)
     return _COMMAND.sub(r"\\u0023", line) if "##" in line else line  # JSON does not begin with a colon
+
+
+ROWS_AT_ONCE = 1000
+
+
+def _is_named(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether a value is an object that is not empty, with names as its keys."""
+    found = cast("dict[object, object]", value) if isinstance(value, dict) else {}
+    return bool(found) and all(isinstance(key, str) for key in found)
+
+
+def json_pieces(value: object) -> Iterator[str]:
+    """The same line in pieces. An iterator becomes a list, of which only some items are in memory at once.
+
+    >>> "".join(json_pieces({"a": {"b": iter([1, 2])}, "c": [3]}))
+    '{"a": {"b": [1, 2]}, "c": [3]}'
+    """
+    if isinstance(value, Iterator):
+        rows, before = cast("Iterator[object]", value), "["
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            yield before + json_line(some)[1:-1]
+            before = ", "
+        yield "[]" if before == "[" else "]"
+    elif _is_named(value):
+        before = "{"
+        for key, item in value.items():
+            yield f"{before}{_as_json(key)}: "
+            yield from json_pieces(item)
+            before = ", "
+        yield "}"
+    else:
+        yield json_line(value)
 
 
 def _escaped(match: re.Match[str]) -> str:

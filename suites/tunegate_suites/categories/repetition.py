@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import eq
 
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import ErrorSpan
@@ -63,6 +64,8 @@ def loops(items: Sequence[str], longest: int, repeats: int) -> list[tuple[int, i
     """
     looping = bytearray(len(items))
     for period in range(1, min(longest, len(items) // repeats) + 1):
+        if sum(map(eq, items[period:], items)) < period * (repeats - 1):
+            continue  # too few equal items in all, and so in any row: true of most texts
         first = 0  # start of the current loop
         for i in range(period, len(items) + 1):
             if i < len(items) and items[i] == items[i - period]:

@@ -30,13 +30,25 @@ _CLOSES = re.compile(
 )
 
 
+_ASCII_MARKS = ("<", "&lt;", "[think]", "[/think]", "analysis", "assistantfinal", "my thought process:", "my response:")
+"""A text of ASCII characters with none of these, in small letters, has no mark: most answers, which need no search."""
+
+
+def _may_hold_marks(text: str) -> bool:
+    return not text.isascii() or any(map(text.lower().__contains__, _ASCII_MARKS))
+
+
 def openings(text: str) -> Iterator[re.Match[str]]:
     """The marks that begin reasoning; a mark in code, such as `<think>` in backticks, is only mentioned."""
+    if not _may_hold_marks(text):
+        return iter(())
     return (match for match in _OPENS.finditer(text) if not _spoken_of(text, match))
 
 
 def closings(text: str) -> Iterator[re.Match[str]]:
     """The marks that end reasoning."""
+    if not _may_hold_marks(text):
+        return iter(())
     closing = (match for match in _CLOSES.finditer(text) if not _spoken_of(text, match))
     return (match for match in closing if match.group() != "assistantfinal" or re.match(r"\s*analysis", text))
 
