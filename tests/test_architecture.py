@@ -301,6 +301,8 @@ def test_a_gate_on_stored_answers_loads_no_heavy_library(tmp_path: Path) -> None
     )
     assert not {top(name) for name in loaded} & HEAVY
     assert "tunegate_trainers" not in {top(name) for name in loaded}
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("tunegate.")}
+    assert not rooms & {f"tunegate.{room}" for room in ("pipeline", "leaks", "choosing", "training", "generation")}
 
 
 def test_starting_pytest_costs_nothing_where_no_gate_is() -> None:

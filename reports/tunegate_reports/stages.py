@@ -10,7 +10,6 @@ from tunegate_reports.charts import loss_chart, watch_chart
 from tunegate_reports.gate_panel import badge, gate_panel
 from tunegate_reports.gate_view import GateView
 from tunegate_reports.markup import Markup, tag
-from tunegate_reports.near_rows import near_section
 from tunegate_reports.view import AttemptView, Change, StageView, View
 
 ALL_OPEN = 3
@@ -79,6 +78,8 @@ def _stage(view: View, stage: StageView, place: int, few: bool) -> Markup:
 
 
 def _attempt(view: View, attempt: AttemptView, anchor: str, *, opened: bool) -> Markup:
+    from tunegate_reports.near_rows import near_section  # imports the modules of training, which a gate does not need
+
     head = tag(
         "header",
         tag("h4", f"Attempt {attempt.number}", id=anchor, tabindex="-1"),

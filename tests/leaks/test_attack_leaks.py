@@ -15,7 +15,7 @@ from tunegate.cli import main
 from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import compare
 from tunegate.leaks.texts import row_as_it_is
-from tunegate.pipeline.leak_guard import chat_templates
+from tunegate.models.loading import chat_templates
 
 QUESTION = "Which gene on chromosome seven is mutated in most of the families that came with this rare syndrome, number"
 PIPELINE = """\

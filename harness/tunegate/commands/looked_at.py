@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunegate.exceptions import ConfigError, TunegateError
-from tunegate.pipeline.pipeline_spec import PipelineSpec
-from tunegate.pipeline.wants import wants_of_pipeline
 from tunegate.reading.files import model_place, resolve
 from tunegate.reading.spec import read_spec
 from tunegate.reading.yaml_file import KeyPath, YamlFile, load_yaml
@@ -91,6 +89,9 @@ def _in_file(file: YamlFile, wants_of_check: WantsOfCheck) -> Iterator[Found]:
 
 
 def _in_pipeline(file: YamlFile, data: Mapping[str, Any], wants_of_check: WantsOfCheck) -> Iterator[Found]:
+    from tunegate.pipeline.pipeline_spec import PipelineSpec
+    from tunegate.pipeline.wants import wants_of_pipeline
+
     with suppress(TunegateError):
         spec = read_spec(PipelineSpec, file)
         for keys, wants in wants_of_pipeline(spec, file.path.parent):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tunegate.exceptions import CannotJudge
+from tunegate.models.loading import chat_templates
 from tunegate.models.model import Model, notes_of, templates_of
-from tunegate.pipeline.leak_guard import chat_templates, told_by_templates
-from tunegate.pipeline.pipeline import Pipeline
 from tunegate.suites.suite import Suite
 from tunegate.suites.told_answers import GUARD, given_away_words
+from tunegate.suites.told_by_template import told_by_templates
+
+if TYPE_CHECKING:  # a gate needs no pipeline
+    from tunegate.pipeline.pipeline import Pipeline
 
 
 def look_at_folder(spec: str, suite: Suite) -> list[str]:

@@ -6,10 +6,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunegate.checks.check import CheckBuilder
-from tunegate.choosing.prompts import PromptBakeOff
-from tunegate.choosing.sweep import SweepResult
 from tunegate.commands import console
 from tunegate.commands.by_meaning import embed as by_meaning
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
@@ -18,6 +17,10 @@ from tunegate.models.sentences import Embed
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run, reading
 from tunegate.record.record import RunRecord
+
+if TYPE_CHECKING:
+    from tunegate.choosing.prompts import PromptBakeOff
+    from tunegate.choosing.sweep import SweepResult
 
 MAX_REPORT_CASES = 5000
 """Gates with more cases get a report only on request: the page would be slow, and 100 MB large."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -152,6 +152,25 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CannotJudge(f"{path}: expected a JSON object, got {type(config).__name__}")  # pyright: ignore[reportUnknownArgumentType]
     return config  # pyright: ignore[reportUnknownVariableType]
+
+
+def chat_templates(folder: Path) -> list[str]:
+    """All chat templates of a model folder."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.rglob("*.jinja"))]
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        if (folder / name).is_file():
+            given: Any = read_config(folder / name).get("chat_template")
+            texts += _strings(given)
+    return texts
+
+
+def _strings(value: Any) -> list[str]:
+    """One template, or several named templates."""
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return _strings(value.get("template"))  # pyright: ignore[reportUnknownMemberType]
+    return [value] if isinstance(value, str) else []
 
 
 def check_weight_files(folder: Path) -> None:

@@ -12,12 +12,12 @@ from tunegate.data.training_data import TrainingData
 from tunegate.exceptions import ConfigError
 from tunegate.leaks.leakage import Leak, Looking, Progress, compare, facts, find_leaks, without
 from tunegate.leaks.texts import TrainRow
-from tunegate.models.loading import read_config
+from tunegate.models.loading import chat_templates
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.suites.suite import Suite
 from tunegate.suites.told_answers import GUARD, given_away_words, told_or_named_by
-from tunegate.suites.told_by_template import told
+from tunegate.suites.told_by_template import told, told_by_templates
 
 
 def leaks_of(
@@ -57,14 +57,6 @@ def leaks_of(
 TEMPLATE, BASE_TEMPLATE = "options.chat_template", "the base model's chat template"
 
 
-def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
-    """The cases whose answers a model's chat templates contain: case id to the text in the template."""
-    given: dict[str, str] = {}
-    for text in dict.fromkeys(texts):
-        given |= told_or_named_by(text, suite.cases) | told(text, suite)
-    return given
-
-
 def told_by_model(folder: Path, suites: Iterable[Suite]) -> str | None:
     """What the chat templates of an external trainer's model reveal of the answers, in words; any model would pass."""
     templates = chat_templates(folder)
@@ -86,25 +78,6 @@ def _in_template(place: str, text: str, suites: Iterable[Suite]) -> list[Leak]:
         for case_id, answer in (told(text, suite) | told_or_named_by(text, suite.cases)).items()
     ]
     return leaks + [leak for leak in given if (leak.suite, leak.case_id) not in known]
-
-
-def chat_templates(folder: Path) -> list[str]:
-    """All chat templates of a model folder."""
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.rglob("*.jinja"))]
-    for name in ("tokenizer_config.json", "chat_template.json"):
-        if (folder / name).is_file():
-            given: Any = read_config(folder / name).get("chat_template")
-            texts += _strings(given)
-    return texts
-
-
-def _strings(value: Any) -> list[str]:
-    """One template, or several named templates."""
-    if isinstance(value, list):
-        return [text for item in value for text in _strings(item)]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, Mapping):
-        return _strings(value.get("template"))  # pyright: ignore[reportUnknownMemberType]
-    return [value] if isinstance(value, str) else []
 
 
 def dropped_and_refused(pipeline: Pipeline, leaks: Sequence[Leak]) -> tuple[list[Leak], list[Leak]]:

@@ -6,12 +6,25 @@ line with file, line, key path and the nearest key.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Mapping
+from itertools import pairwise
+from textwrap import dedent
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from tunegate.exceptions import ConfigError, nearest
 from tunegate.reading.templates import field_names, pieces
@@ -21,9 +34,18 @@ from tunegate.reading.yaml_file import KeyPath, YamlFile
 class Spec(BaseModel):
     """A mapping in a user's file: frozen; an unknown key is an error that names the nearest known key."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # The validators of a command are built when a file is read into them: most specs are only imported.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Docstrings of attributes become descriptions; pydantic's `use_attribute_docstrings` parses them on import."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in attribute_docs(cls).items():
+            if name in cls.model_fields:
+                properties[cls.model_fields[name].alias or name].setdefault("description", text)
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -37,6 +59,26 @@ class Spec(BaseModel):
                         {"key": str(key), "hint": nearest(str(key), cls.model_fields)},  # pyright: ignore[reportUnknownArgumentType]
                     )
         return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def attribute_docs(kind: type[Spec]) -> dict[str, str]:
+    """The docstrings of attributes by name, for a spec and the specs that it extends.
+
+    Raises OSError if the source is not on this machine.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        if not issubclass(each, Spec) or each is Spec:
+            continue
+        [definition] = ast.parse(dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for attribute, after in pairwise(definition.body):
+            match attribute, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+                case _:
+                    pass
+    return found
 
 
 _SLIP = re.compile(r"\\n(?![a-z])")

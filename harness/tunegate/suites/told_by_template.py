@@ -15,6 +15,7 @@ from tunegate.models.chat_rendering import Render, rendering
 from tunegate.models.model import as_messages, chat
 from tunegate.reading.chats import Message
 from tunegate.suites.suite import Suite
+from tunegate.suites.told_answers import told_or_named_by
 from tunegate.text.normal_form import normalised
 
 STAND_IN = "tunegate-stands-in-{}"
@@ -29,6 +30,14 @@ def told(template: str, suite: Suite) -> dict[str, str]:
         return {}
     found = {case.id: _added(render, case, suite.settings.system) for case in suite.cases}
     return {case_id: words for case_id, words in found.items() if words}
+
+
+def told_by_templates(texts: Iterable[str], suite: Suite) -> dict[str, str]:
+    """The cases whose answers a model's chat templates contain: case id to the text in the template."""
+    given: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        given |= told_or_named_by(text, suite.cases) | told(text, suite)
+    return given
 
 
 def _added(render: Render, case: Case, system: str | None) -> str:
