@@ -279,7 +279,7 @@ def test_who_trained_is_on_record_and_in_the_report(pipeline: Path) -> None:
     assert rows[:2] == ["process 1", "process 2: lost: gone; process 1"]
 
 
-def test_a_kill_at_any_event_changes_nothing(pipeline: Path, later: str) -> None:
+def test_a_kill_at_any_event_changes_nothing(pipeline: Path) -> None:
     whole = essence(carry_out(pipeline, replace(tools(), train=passes_at(3)), run="whole"))
     total = len(list(read_events(pipeline.parent / "whole")))
     for count, n in enumerate(range(4, total, 9)):
