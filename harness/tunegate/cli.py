@@ -109,7 +109,7 @@ def _fail(options: argparse.Namespace, message: str, exit_code: int) -> int:
 
 
 COLLECT_GARBAGE_AFTER = 50_000, 20, 50
-"""Python looks for cycles after every 700 new objects: a tenth of the time of a large gate, which has none."""
+"""Python looks for cycles after every 700 new objects, and a gate on many cases makes millions."""
 
 
 def console_main() -> NoReturn:
