@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tunegate.reading.spec import Spec, attribute_docs
 from tunegate_suites import CHECKS
 from tunegate_suites.base import CheckBase
 from tunegate_suites.build import find
@@ -80,9 +81,10 @@ def _categories() -> str:
 
 def _options(model: type[BaseModel]) -> str:
     rows = ["| option | default | what |", "|---|---|---|"]
+    docs = attribute_docs(model) if issubclass(model, Spec) else {}
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else f"`{_yaml(field.get_default(call_default_factory=True))}`"
-        what = " ".join((field.description or "").split()).replace("|", "\\|")
+        what = " ".join((field.description or docs.get(name, "")).split()).replace("|", "\\|")
         rows.append(f"| `{field.alias or name}` | {default} | {what} |")
     return "\n".join(rows) + "\n"
 
