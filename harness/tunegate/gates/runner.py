@@ -326,7 +326,7 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
     order, with the same outcomes.
     """
     judged = _Judge((suite.checks, suite.answer))
-    if len(samples) < SPREAD_FROM or not all(map(_is_pure, suite.checks)):
+    if len(samples) < SPREAD_FROM or not _judges_anywhere(suite):
         yield from judged.outcomes(samples)
         return
     blocks = (samples[start : start + JUDGED_AT_ONCE] for start in range(0, len(samples), JUDGED_AT_ONCE))
@@ -345,7 +345,7 @@ def _outcomes_per_line(suite: Suite, samples: Sequence[Sample]) -> int:
 
     An interruption loses those not yet written, and what a judge says may have cost money.
     """
-    return ANSWERS_PER_LINE if len(samples) >= ANSWERS_PER_LINE and all(map(_is_pure, suite.checks)) else 1
+    return ANSWERS_PER_LINE if len(samples) >= ANSWERS_PER_LINE and _judges_anywhere(suite) else 1
 
 
 def _as_judged(place: GatePlace, outcomes: Sequence[Outcome], *, alone: bool) -> OutcomeJudged | OutcomesJudged:
@@ -358,6 +358,11 @@ ANSWERS_PER_LINE = 1024
 """The number of answers, or of outcomes, in one line of the record: a line is held in memory whole."""
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
 """From this number of samples on, other processes judge too; and how many each is given at once."""
+
+
+def _judges_anywhere(suite: Suite) -> bool:
+    """Whether all of its checks are pure."""
+    return all(map(_is_pure, suite.checks))
 
 
 def _is_pure(check: Check) -> bool:
