@@ -78,11 +78,12 @@ def test_all_dead_is_invalid_and_the_same_command_resumes(project: Path, capsys:
     command = write_stub(stub, die=[4, 5], delay_s=0.01), "--run", "run", "--executor", "processes:2"
     assert gate(*command) == 3
     assert "no worker is left to answer: process 1: it was ended by SIGKILL" in capsys.readouterr().err
-    assert len(read_run(Path("run")).gates["suite"].answers.responses) == 12  # three blocks of four
+    recorded = read_run(Path("run")).gates["suite"].answers.responses.keys()
+    assert len(recorded) in (8, 12)  # of three answered blocks; the last may be behind one that no worker survived
     assert gate(*command) == 0
     assert read_run(Path("run")).gates["suite"].passed == 40
-    assert len(asked(stub)) == 5 + 7  # what was answered and recorded is not asked again
-    assert Counter(Counter(asked(stub)[:3] + asked(stub)[5:]).values()) == {1: 10}
+    again = [name for block in asked(stub)[5:] for name in block]
+    assert sorted([*recorded, *again]) == sorted(read_run(Path("run")).gates["suite"].case_ids)
 
 
 def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
