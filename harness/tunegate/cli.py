@@ -130,4 +130,5 @@ def console_main() -> NoReturn:
     except BaseException as error:
         with contextlib.suppress(Exception):
             print(f"tunegate: {from_outside(error) or type(error).__name__}", file=sys.stderr)
+    gc.disable()  # Python would look for cycles once more, which takes 0.3 s after torch was imported
     sys.exit(flushed(exit_code))
