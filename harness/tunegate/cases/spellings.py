@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from tunegate.cases.case import Case, asked, content
@@ -56,10 +56,21 @@ def in_groups(cases: Sequence[Case]) -> tuple[Case, ...]:
 
 
 def _spelled(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Only cases with the same expected answers can be spellings of one question: most need no closer look."""
+    same_answers = [alike for alike in _alike(cases, _answers).values() if len(alike) > 1]
+    found = (_alike(some, _question) for some in same_answers)
+    return {key: alike for some in found for key, alike in some.items() if len(set(map(content, alike))) > 1}
+
+
+def _alike(cases: Iterable[Case], key: Callable[[Case], str]) -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        found[_question(case)].append(case)
-    return {key: alike for key, alike in found.items() if len(set(map(content, alike))) > 1}
+        found[key(case)].append(case)
+    return found
+
+
+def _answers(case: Case) -> str:
+    return "\0".join(sorted(map(normalised, case.references)))
 
 
 def _question(case: Case) -> str:

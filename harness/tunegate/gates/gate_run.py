@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import count, takewhile
 from pathlib import Path
 from uuid import uuid4
@@ -127,6 +127,7 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
     name = request.suite.name
     if request.more and last_event(folder) is None:
         raise ConfigError(f"{folder}: no gate is here to continue; {RUN_IT_FIRST}")
+    fresh = cache(partial(_fresh, request))  # asked for when the supply is checked, and again when the draw begins
     with RunLog.open(folder) as log:
         run = log.record
         if run.start and run.start.get("key") != request.key:
@@ -137,10 +138,10 @@ def run_gate(request: GateRequest, progress: Progress, versions: Mapping[str, st
         if not run.start and run.all_gates():
             raise Tampered(f"{folder}: the record holds a gate without the event that started it")
         if not request.more and not run.gates:  # before the record begins: mended answers may use the same folder
-            _GateAlone(request, log, progress, _book(request, run)).check_supply()
+            _GateAlone(request, log, progress, _book(request, run), fresh).check_supply()
         if not run.start:
             log.append(_started(request, earlier, versions))
-        gate = _GateAlone(request, log, progress, _book(request, log.record))
+        gate = _GateAlone(request, log, progress, _book(request, log.record), fresh)
         if request.more:
             gate.go_on(GatePlace(name))
         verdict = gate.draw(GatePlace(name), request.plan.first)
@@ -222,18 +223,20 @@ class _GateAlone:
     log: RunLog
     progress: Progress
     book: Book
+    fresh: Callable[[GatePlace, DrawPlan, frozenset[str]], Draw]
+    """Draws cases whose questions are not among these."""
 
     def check_supply(self) -> None:
         """Raise Inconclusive, before the model is asked, if the bank has too few fresh cases for all draws that a pass
         needs; ConfigError if stored answers have no row for a case that they may ask."""
         plan, history, place = self.request.plan, self.book.history(), GatePlace(self.request.suite.name)
-        drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self._fresh, place, plan.first))
+        drawn = self.book.chosen(self._draft(place, plan.first), history, partial(self.fresh, place, plan.first))
         if drawn.repeats:
             return  # its confirming draw, if it had one, is repeated too
         lineage = 0 if plan.reuse else self.book.attempts_before(self._draft(place, plan.first), history)
         if (confirm := plan.confirmation(1 + lineage)) is not None:
             place = replace(place, purpose="confirm")
-            self.book.chosen(self._draft(place, confirm), history, partial(self._fresh, place, confirm))
+            self.book.chosen(self._draft(place, confirm), history, partial(self.fresh, place, confirm))
 
     def go_on(self, place: GatePlace) -> None:
         """Add fresh cases to a finished gate that could not tell; raises ConfigError for any other gate.
@@ -271,7 +274,7 @@ class _GateAlone:
             self.book.decide(begun)
             return begun.verdict
         suite = request.suite
-        fresh = partial(self._fresh, place, plan)
+        fresh = partial(self.fresh, place, plan)
         drawn = Draw((), request.seed) if begun else self.book.register(self._draft(place, plan), fresh)
         terms = suite.terms(request.plan, curtail=bool(request.plan.curtail))
         if place.purpose == "confirm":
@@ -288,15 +291,16 @@ class _GateAlone:
         request = self.request
         return Draft(place, request.suite, plan, request.seed, request.model.name, request.subject)
 
-    def _fresh(self, place: GatePlace, plan: DrawPlan, used: frozenset[str]) -> Draw:
-        request, used = self.request, used | self.request.but_not
-        check_answered(request.model, request.suite, open_cases(place, request.suite, used, request.plan.reuse))
-        drawn = draw_fresh(place, request.suite, plan.draw, request.seed, used, request.plan.reuse)
-        if place.purpose == "gate" and request.planned not in (None, drawn.cases):
-            raise Inconclusive(
-                f"gate {place.label}: another gate asked some of these cases after they were collected; run it again"
-            )
-        return drawn
+
+def _fresh(request: GateRequest, place: GatePlace, plan: DrawPlan, used: frozenset[str]) -> Draw:
+    used = used | request.but_not
+    check_answered(request.model, request.suite, open_cases(place, request.suite, used, request.plan.reuse))
+    drawn = draw_fresh(place, request.suite, plan.draw, request.seed, used, request.plan.reuse)
+    if place.purpose == "gate" and request.planned not in (None, drawn.cases):
+        raise Inconclusive(
+            f"gate {place.label}: another gate asked some of these cases after they were collected; run it again"
+        )
+    return drawn
 
 
 def _refuse_unknown_weights(request: GateRequest, folder: Path) -> None:

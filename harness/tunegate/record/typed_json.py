@@ -180,6 +180,8 @@ def _mapping(kind: Any) -> Read:
 
     def read(value: Any) -> Any:
         _expect(value, dict, "an object")
+        if kind is object:
+            return FrozenDict(value)
         key = ""
         items: dict[str, Any] = {}
         try:

@@ -24,6 +24,7 @@ _NUMBER = compiled(
 _ENUMERATION = compiled(rf"(?m)^[ \t]*[(（]?(\d{{1,3}})(?:[.)](?=\s|{ALONE})|[、．）])")
 _DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")
 _GROUPED = re.compile(rf"(?<!\d){_GROUPS}")
+_WRITTEN = (_DIGITS, _GROUPED)
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
@@ -49,12 +50,13 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
     `1,000`, `1 000` and `1000` are the same, and so are `2.50` and `2.5`, `1.234,5` and `1234.5`; digits within names
     (TBC1D24) and the numbering of a list do not count.
     """
-    text = sample.response.text
-    claimed = list(_NUMBER.finditer(text))
+    text, known = sample.response.text, sources(sample)
+    as_written = {number for source in known for pattern in _WRITTEN for number in pattern.findall(source)}
+    claimed = [match for match in _NUMBER.finditer(text) if match.group() not in as_written]
     if not claimed:
         return []
     numbered = {match.start(1) for match in _ENUMERATION.finditer(text)}
-    supported = set[Fraction]().union(*map(_numbers, sources(sample)))
+    supported = set[Fraction]().union(*map(_numbers, known))
     return [
         span("unsupported_number", text, match.start(), match.end())
         for match in claimed
@@ -64,7 +66,7 @@ def unsupported_number(sample: Sample, settings: ErrorSettings) -> list[ErrorSpa
 
 def _numbers(text: str) -> set[Fraction]:
     """All numbers in a source, in digits or as words; digits in its symbols count too, to avoid false alarms."""
-    written = [match for pattern in (_DIGITS, _GROUPED) for match in pattern.finditer(text)]
+    written = [match for pattern in _WRITTEN for match in pattern.finditer(text)]
     in_digits = set[Fraction]().union(*(_readings(match[0], text[match.end() :]) for match in written))
     in_han = {Fraction(value) for word in HAN_NUMBER.findall(text) for value in han_readings(word)}
     return in_digits | in_han | {Fraction(_IN_WORDS[word]) for word in _NUMBER_WORD.findall(text.lower())}

@@ -63,8 +63,14 @@ _QUESTION_LABEL = re.compile(
 )
 
 
+_MAY_BEGIN_TURN = re.compile("[:：>\n]")
+"""A text with none of these has no further turn: it is one line without a label. Most answers need no more search."""
+
+
 def turns_in_words(text: str, begin: int, start: int, prompt: str) -> Iterator[Place]:
     """The starts of further turns after `begin`, and the ends of their marks; the answer begins at `start`."""
+    if not _MAY_BEGIN_TURN.search(text, begin):
+        return
     places = [_template_line(text, begin, prompt), _label_of_prompt(text, begin, prompt)]
     if not _WANTS_DIALOGUE.search(prompt):
         places.append(_plain_role(text, begin, start, prompt))

@@ -96,6 +96,8 @@ def _further(text: str, begin: int, start: int, prompt: str, known: tuple[str, .
 
 
 def _token(text: str, begin: int, start: int, known: tuple[str, ...]) -> tuple[int, int] | None:
+    if "<" not in text and "[" not in text:  # every token begins with one of them
+        return None
     for match in _TOKEN.finditer(text, begin):
         if is_quoted(text, match.start()) or any(match.group() in one for one in known):
             continue
