@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.support import fake_pipeline
 from tunegate.checks.outcome import Verdict
 from tunegate.exceptions import Tampered
-from tunegate.record import gate_events, run_events, stage_events
+from tunegate.record import event_log, gate_events, run_events, stage_events
 from tunegate.record.event import Event, Unknown
 from tunegate.record.event_log import EVENTS, EventLog, digest_of, read_events
 from tunegate.record.events import KINDS, event_from_json
@@ -42,6 +43,27 @@ def test_the_record_that_is_kept_is_the_one_on_disk_after_every_event(tmp_path: 
     run = fake_pipeline.carry_out(fake_pipeline.write_pipeline(tmp_path / "project"), open_log=open_log)
     assert (run.verdict, len(run.promotions)) == (Verdict.PASS, 1)
     assert logs[0].compared > 50
+
+
+@pytest.mark.parametrize("written", [0.0, 0.5, 1.0])
+def test_ctrl_c_while_a_line_is_written_breaks_no_record(
+    written: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(fd: int, line: bytes) -> None:
+        os.write(fd, line[: round(written * len(line))])
+        raise KeyboardInterrupt
+
+    with RunLog.open(tmp_path) as log:
+        log.append(run_events.FaultMet(reason="first"))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), log.faults_on_record():
+            patch.setattr(event_log, "write_line", interrupted)
+            try:
+                log.append(run_events.FaultMet(reason="second"))
+            finally:
+                patch.undo()
+        log.check_whole()
+    kept = ["first", *(["second"] if written == 1.0 else []), "interrupted"]
+    assert list(read_run(tmp_path).faults) == kept
 
 
 def test_every_event_of_a_run_is_a_value_that_writes_the_same_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -29,14 +30,29 @@ RawEvent = Mapping[str, Any]
 """An event as a line holds it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """How far a record goes: its bytes, the hash at the end of its last line, and the hash of all bytes."""
+
+    size: int
+    last_sha256: str
+    whole: Any
+
+    def after(self, line: bytes, sha256: str) -> _Tail:
+        whole = self.whole.copy()
+        whole.update(line)
+        return _Tail(self.size + len(line), sha256, whole)
+
+
 class EventLog:
     """The open, locked event log of a run folder, with events as JSON. `run_log` interprets them."""
 
     def __init__(self, folder: Path, fd: int) -> None:
         self.folder = folder
         self._fd = fd
-        self._last_sha256 = ""
-        self._written = hashlib.sha256()
+        self._tail = _Tail(0, "", hashlib.sha256())
+        self._next: _Tail | None = None
+        """With the line that is being written: Ctrl-C may come before or after it is on disk."""
         self._synced = time.monotonic()
 
     @classmethod
@@ -54,12 +70,12 @@ class EventLog:
         try:
             lock(fd, wait=False)
             log = cls(folder, fd)
-            number, size, last = 0, 0, b""
+            number, size, last, whole = 0, 0, b"", hashlib.sha256()
             for last in _whole_lines(path):
                 number, size = number + 1, size + len(last)
-                log._written.update(last)
+                whole.update(last)
             if number:
-                log._last_sha256 = event_of_line(last, f"{path}:{number}")["line_sha256"]
+                log._tail = _Tail(size, event_of_line(last, f"{path}:{number}")["line_sha256"], whole)
             os.ftruncate(fd, size)
             os.lseek(fd, 0, os.SEEK_END)
             log.check_in_place()
@@ -96,16 +112,26 @@ class EventLog:
         path, found = self.folder / EVENTS, hashlib.sha256()
         for line in _whole_lines(path):
             found.update(line)
-        if found.digest() != self._written.digest():
+        if found.digest() != self._tail.whole.digest():
             digest_of(self.folder)  # names the line at fault, if the chain of hashes is broken
             raise Tampered(f"{path}: the record on disk differs from the record that was written")
 
-    def _check_end(self) -> int:
-        """The end of the record, where the next line goes; raises Tampered when the file has another length."""
-        end = os.lseek(self._fd, 0, os.SEEK_CUR)
-        if os.fstat(self._fd).st_size != end:
+    def _check_end(self) -> None:
+        """Raise Tampered when the file has another length than what was written."""
+        self._take_in()
+        if os.fstat(self._fd).st_size != self._tail.size:
             raise Tampered(f"{self.folder / EVENTS}: something else wrote to the record or shortened it")
-        return end
+
+    def _take_in(self) -> None:
+        """Count the line that was being written if it is on disk, and cut it off if it is there in part."""
+        if self._next is None:
+            return
+        size = os.fstat(self._fd).st_size
+        if size == self._next.size:
+            self._tail = self._next
+        elif self._tail.size < size < self._next.size:
+            os.ftruncate(self._fd, self._tail.size)
+        self._next = None
 
     def append(self, *events: RawEvent, durable: bool = True) -> list[dict[str, Any]]:
         """Write events; returns them as a reader of the file would see them.
@@ -117,22 +143,22 @@ class EventLog:
         """
         written: list[dict[str, Any]] = []
         for event in events:
-            body = {**value_without_keys(event), "time": now(), "previous_sha256": self._last_sha256}
+            self._check_end()
+            body = {**value_without_keys(event), "time": now(), "previous_sha256": self.last_sha256}
             line, sha256 = sealed_line(body)
-            self._write(line)
-            self._last_sha256 = sha256
+            self._write(line, sha256)
             written.append(json.loads(line))
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
             self._sync()
         return written
 
-    def _write(self, line: bytes) -> None:
-        self._check_end()
+    def _write(self, line: bytes, sha256: str) -> None:
+        self._next = self._tail.after(line, sha256)
         try:
             write_line(self._fd, line)
         except OSError as error:
             raise CannotJudge(f"{self.folder / EVENTS}: writing the record failed: {error.strerror}") from error
-        self._written.update(line)
+        self._take_in()
 
     def _sync(self) -> None:
         self.check_in_place()
@@ -145,7 +171,7 @@ class EventLog:
     @property
     def last_sha256(self) -> str:
         """The hash at the end of the last line; empty before the first line."""
-        return self._last_sha256
+        return self._tail.last_sha256
 
     def close(self) -> None:
         os.close(self._fd)
