@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
@@ -17,16 +15,18 @@ from tunegate_suites.categories.support import _NUMBER, _WRITTEN, _is_supported,
 
 PIECES = (
     *("User", "user", "Assistant", "assistant", "Human", "### Instruction", "## ", "Q", "Question", "Answer", "AI"),
-    *(":", "：", ">", "\n", "\n\n", " ", ". ", "It is so", "?", "*", "`", "1"),
+    *(" ", ". ", "It is so", "?", "*", "`", "1", "#"),
 )
-TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+MARKS = (
+    *(roles._TEMPLATE_LINE, roles._ALPACA_LINE, roles._QUESTION_LABEL, roles._ASKS, roles._IN_A_LINE),
+    *(roles._BARE, roles._REPLY_ALONE, roles._NEXT_QUESTION),
+)
+"""Not `_HEADED`: it is a turn only with a reply on a later line."""
 
 
-@given(TEXT, st.sampled_from(["", "Q: Which gene?\nA:", "Name a gene."]))
-def test_a_text_without_a_sign_of_a_turn_has_none(text: str, prompt: str) -> None:
-    found = list(roles.turns_in_words(text, 0, 0, prompt))
-    with patch.object(roles, "_MAY_BEGIN_TURN", re.compile("")):
-        assert found == list(roles.turns_in_words(text, 0, 0, prompt))
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_a_line_without_a_label_has_no_further_turn(text: str) -> None:
+    assert not [pattern for pattern in MARKS if pattern.search(text)]
 
 
 @pytest.mark.parametrize("line", ["User: And the liver?", "User：And the liver?", "User> And the liver?"])
