@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered
 from tunegate.executors.dispatch import MAX_LOST
-from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
+from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import ModelOnWorkers, open_on
 from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings, Response
@@ -61,6 +62,13 @@ class Thread:
         self.closed = True
         if self.gate is not None:
             self.gate.set()
+
+
+class Gone(Thread):
+    """A worker that ended while it had nothing to do."""
+
+    def answer(self, block: Block) -> Reply:
+        raise WorkerGone("the node burnt down")
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,37 @@ def test_a_block_that_ends_workers_does_not_get_all_of_them() -> None:
         texts(model, block("x"))
     assert len([worker for worker in workers if worker.log]) == MAX_LOST
     model.close()
+
+
+def test_workers_that_were_gone_before_a_block_say_nothing_about_it() -> None:
+    for _ in range(20):  # who takes the block first is chance
+        model = opened_on(*(Gone(f"gone {number}") for number in range(MAX_LOST + 1)), Thread("alive"))
+        assert texts(model, block("a")) == ["a"]
+
+
+def test_a_worker_that_is_lost_takes_no_further_block() -> None:
+    one, other = Thread("one"), Thread("other")
+    model = opened_on(one, other)
+
+    def hashed(worker: Any) -> str:
+        if worker is one:
+            raise WorkerLost("the node burnt down")
+        return "weights"
+
+    assert model.dispatcher.everywhere(hashed) == {"other": "weights"}
+    for name in "abcdef":
+        texts(model, block(name))
+    assert (one.log, other.log) == ([], list("abcdef"))
+
+
+def test_a_gate_tells_its_own_blocks_only() -> None:
+    model = opened_on(Thread("one"))
+    for names in ("ab", "cde"):
+        expect(model, [block(name) for name in names])
+        for name in names:
+            texts(model, block(name))
+        expect(model, ())
+        assert [worker["blocks"] for worker in model.executor["workers"]] == [len(names)]
 
 
 def test_workers_begin_before_they_are_asked_and_in_order() -> None:
@@ -196,6 +235,12 @@ def test_other_weights_on_one_node_are_tampered() -> None:
 def test_workers_that_would_answer_differently_are_refused(other: Opened, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         opened_on(Thread("a"), Thread("b", opened=other))
+
+
+def test_workers_have_the_versions_that_go_on_record() -> None:
+    old = replace(SAME, versions={"python": "3.0"})
+    with pytest.raises(ConfigError, match=r"a has the version of python 3\.0, but this machine has 3"):
+        opened_on(Thread("a", opened=old), Thread("b", opened=old))
 
 
 def test_a_model_without_a_fingerprint_is_refused() -> None:

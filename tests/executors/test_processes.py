@@ -86,6 +86,12 @@ def test_all_dead_is_invalid_and_the_same_command_resumes(project: Path, capsys:
     assert sorted([*recorded, *again]) == sorted(read_run(Path("run")).gates["suite"].case_ids)
 
 
+def test_no_worker_imports_from_the_working_folder(project: Path) -> None:
+    Path("pydantic.py").write_text("open('ran', 'w').close()")
+    assert gate(write_stub(project / "stub"), "--executor", "processes:2") == 0
+    assert not Path("ran").exists()
+
+
 def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
     stub = project / "stub"
     cases = load_suite(Path("suite.yaml"), build_check).cases

@@ -51,6 +51,8 @@ def node(name: str, cpus: float, gpus: float = 0.0) -> dict[str, Any]:
         ([node("a", 1, 8)], 1, 1, [("a", 1, 1)]),  # one core
         ([node("a", 8, 2)], 0, 4, [("a", 0, 4), ("a", 0, 4)]),
         ([node("a", 8, 1)], 2, None, []),
+        ([node("a", 8, 1)], 0.2, 1, [("a", 0.2, 1)] * 5),
+        ([node("a", 20, 1)], 0.05, 1, [("a", 0.05, 1)] * 20),
         ([node("head", 0)], None, None, []),
     ],
 )

@@ -22,7 +22,7 @@ from tunegate.record.read_run import read_run
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 
-GATE = (sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate")
+GATE = (sys.executable, "-P", "-c", "from tunegate.cli import console_main; console_main()", "gate")
 
 
 class GateModel(Protocol):

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tunegate.exceptions import CannotJudge, message_of
-from tunegate.executors.executor import Reply, Worker, WorkerLost
+from tunegate.executors.executor import Reply, Worker, WorkerGone, WorkerLost
 from tunegate.models.blocks import Block
 
 MAX_LOST = 3
@@ -23,7 +23,8 @@ MAX_LOST = 3
 
 @dataclass
 class Tally:
-    """What one worker did: how many blocks it answered, its peak memory, and why it is lost ("" while it works)."""
+    """What one worker did: how many blocks of this draw it answered, its peak memory, and why it is lost ("" while it
+    works)."""
 
     place: str
     blocks: int = 0
@@ -62,6 +63,9 @@ class Dispatcher:
         another draw may ask the same."""
         wanted = {block.id: block for block in blocks}
         with self._changed:
+            if wanted:
+                for tally in self._workers.values():
+                    tally.blocks = 0
             self._wanted = set(wanted)
             begun = self._with_worker | self._replies.keys()
             self._waiting = deque(block for name, block in wanted.items() if name not in begun)
@@ -118,7 +122,7 @@ class Dispatcher:
 
     def _serve(self, worker: Worker) -> None:
         """The life of one worker: take the next block, answer it, until it is lost or everything is closed."""
-        while (block := self._next()) is not None:
+        while (block := self._next(self._workers[worker])) is not None:
             try:
                 with self._busy[worker]:
                     reply = worker.answer(block)
@@ -138,17 +142,18 @@ class Dispatcher:
             self._workers[worker].lost = message_of(cause) or type(cause).__name__
             if block is not None:
                 self._with_worker.remove(block.id)
-                self._ended[block.id] += 1
+                self._ended[block.id] += not isinstance(cause, WorkerGone)
                 if block.id in self._wanted and self._ended[block.id] < MAX_LOST:
                     self._waiting.appendleft(block)
             self._changed.notify_all()
         worker.close()
 
-    def _next(self) -> Block | None:
+    def _next(self, tally: Tally) -> Block | None:
+        """The next block for a worker; None when it is lost, or everything is closed."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            while not self._waiting and not self._closed and not tally.lost:
                 self._changed.wait()
-            if self._closed:
+            if self._closed or tally.lost:
                 return None
             block = self._waiting.popleft()
             self._with_worker.add(block.id)

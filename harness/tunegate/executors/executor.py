@@ -54,6 +54,10 @@ class WorkerLost(Exception):
     """A worker ended, cannot be reached, or took too long; `str` is the cause. It is not asked again."""
 
 
+class WorkerGone(WorkerLost):
+    """A worker that had ended before it could begin the block: this says nothing about the block."""
+
+
 class Worker(Protocol):
     """A process, here or on a node, that holds a model. Each method blocks, for a bounded time, and raises WorkerLost;
     `open` and `sha256_now` also raise the errors of the model."""

@@ -15,6 +15,7 @@ from tunegate.executors.dispatch import Dispatcher
 from tunegate.executors.executor import Opened, Opening, StartsWorkers, Worker, WorkerLost
 from tunegate.models.blocks import Block
 from tunegate.models.model import GenerationSettings, Response
+from tunegate.versions import installed_versions
 
 
 @dataclass(frozen=True)
@@ -133,20 +134,34 @@ def _same_everywhere(spec: str, opened: Mapping[str, Opened]) -> Opened:
                 f"model {spec!r}: {place} has the weights {first.sha256:.12}, but {other} has {one.sha256:.12}; a "
                 "verdict is about one set of bytes"
             )
-        for what, ours, theirs, remedy in (
-            ("number type", first.dtype, one.dtype, "set --dtype"),
-            ("batch size", first.block_size, one.block_size, "set --batch-size"),
-            *(
-                (f"version of {name}", first.versions.get(name), one.versions.get(name), "install the same one")
-                for name in sorted({*first.versions, *one.versions})
-            ),
-        ):
-            if ours != theirs:
-                raise ConfigError(
-                    f"model {spec!r}: the workers would answer differently: {place} has the {what} {ours}, but {other} "
-                    f"has {theirs}; {remedy}"
-                )
+        _refuse_unlike(spec, (place, _facts(first)), (other, _facts(one)))
+    ours = {name: version for name, version in installed_versions().items() if name in first.versions}
+    theirs = {name: first.versions[name] for name in ours}
+    _refuse_unlike(spec, (place, _versions(theirs)), ("this machine", _versions(ours)))  # these go on record
     return first
+
+
+def _facts(opened: Opened) -> dict[str, object]:
+    """What can change an answer, by name, beside the weights."""
+    return {"number type": opened.dtype, "batch size": opened.block_size, **_versions(opened.versions)}
+
+
+def _versions(versions: Mapping[str, str]) -> dict[str, object]:
+    return {f"version of {name}": version for name, version in sorted(versions.items())}
+
+
+REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}
+
+
+def _refuse_unlike(spec: str, one: tuple[str, Mapping[str, object]], other: tuple[str, Mapping[str, object]]) -> None:
+    """Raise ConfigError for the first fact that differs between two places, each given with its facts."""
+    (place, ours), (elsewhere, theirs) = one, other
+    for what in dict.fromkeys((*ours, *theirs)):
+        if ours.get(what) != theirs.get(what):
+            raise ConfigError(
+                f"model {spec!r}: the workers would answer differently: {place} has the {what} {ours.get(what)}, but "
+                f"{elsewhere} has {theirs.get(what)}; {REMEDIES.get(what, 'install the same one')}"
+            )
 
 
 def _hash_everywhere(spec: str, dispatcher: Dispatcher) -> str:

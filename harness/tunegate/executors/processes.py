@@ -14,7 +14,7 @@ from signal import Signals
 from typing import Any
 
 from tunegate.exceptions import CannotJudge
-from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
+from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
 from tunegate.models.machine import cores
@@ -22,7 +22,8 @@ from tunegate.models.model import Model
 
 STDERR = 2
 """The file descriptor: what a model prints must not mix with `--json`."""
-COMMAND = (sys.executable, "-m", "tunegate.executors.worker_process")
+COMMAND = (sys.executable, "-P", "-m", "tunegate.executors.worker_process")
+"""-P: no module is imported from the working folder, as with the `tunegate` script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ class ProcessWorker:
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
             self._pipe.send((method, arguments))
+        except OSError as error:  # nobody reads at the other end
+            raise WorkerGone(self._how_it_ended()) from error
+        try:
             if not self._pipe.poll(self._timeout_s):
                 raise WorkerLost(f"no answer within {self._timeout_s:g} s")
             returned, value = self._pipe.recv()

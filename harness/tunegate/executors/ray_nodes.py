@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, message_of
-from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
+from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.held_model import HeldModel, portable
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
@@ -27,6 +27,8 @@ from tunegate.optional import optional_import
 PATIENCE_S = 30.0
 """How long the cluster has to give the first copy of the model its GPUs and cores."""
 CONNECT_S = 10.0
+ROUNDING = 1e-9
+"""1 / 0.2 copies are 5, although 0.2 is a little more than a fifth."""
 CURRENT = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
 """Where Ray writes the address of the cluster that was started on this machine last."""
 
@@ -110,7 +112,7 @@ def shares_of(
     for node in nodes:
         gpus, cpus = float(node["Resources"].get("GPU", 0)), float(node["Resources"].get("CPU", 0))
         cores = cpus_per_model or (1.0 if per_model else cpus)
-        room = [int(have // need) for have, need in ((gpus, per_model), (cpus, cores)) if need]
+        room = [int(have / need + ROUNDING) for have, need in ((gpus, per_model), (cpus, cores)) if need]
         host = str(node.get("NodeManagerHostname", ""))
         shares += [Share(str(node["NodeID"]), per_model, cores, host)] * min(room, default=0)
     return shares
@@ -141,6 +143,10 @@ class RayWorker:
         return self._call(self._actor.call, "open", opening)
 
     def answer(self, block: Block) -> Reply:
+        try:
+            self._ray.get(self._actor.ready.remote(), timeout=self._timeout_s)
+        except Exception as error:
+            raise WorkerGone(cause_of(error)) from error
         return self._call(self._actor.call, "answer", block)
 
     def sha256_now(self) -> str:

@@ -33,7 +33,7 @@ HELD = "TUNEGATE_STDIN_IS_HELD"
 ENDING_S = 15.0
 """How long a training whose trainer is not Tunegate's may take to end, when it is told to."""
 
-PYTHON = (sys.executable, "-m", "tunegate.training.training_process")
+PYTHON = (sys.executable, "-P", "-m", "tunegate.training.training_process")
 """The command of a training in one process, without its arguments."""
 
 RESULT = "result.json"
