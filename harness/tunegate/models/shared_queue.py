@@ -166,11 +166,11 @@ class _Batch(Generic[Question, Answer]):
         while self.left and not self.closed.is_set():
             self.changed.clear()
             self._look_for_returns()
+            now = time.monotonic()  # before anything is sent: a rest that ends meanwhile must still wake this loop
             self._send()
             if all(one.out and not one.under_way for one in self.endpoints) and not self.returning:
                 self._give_up()
                 return
-            now = time.monotonic()
             rests = [one.rests_until - now for one in self.endpoints if not one.out and one.rests_until > now]
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), min(rests, default=None))
