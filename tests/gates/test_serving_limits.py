@@ -21,8 +21,10 @@ from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError, Tampered
+from tunegate.gates.draw import GatePlace, draw_fresh
 from tunegate.gates.gate_run import GateRequest, run_gate
 from tunegate.gates.limits import measure
+from tunegate.gates.runner import GateRunner
 from tunegate.models.machine import repeat_share
 from tunegate.models.model import Fault, GenerationSettings, Model, Response, ScriptedModel, StoredResponses
 from tunegate.models.open_model import find_model
@@ -33,8 +35,10 @@ from tunegate.models.timing import Timing
 from tunegate.record.gate_events import LimitsMeasured
 from tunegate.record.read_run import read_run
 from tunegate.record.recheck import recheck_all
+from tunegate.record.run_log import RunLog
 from tunegate.suites.limits_cost import notes_on_limits
 from tunegate.suites.suite_file import load_suite
+from tunegate.verdicts.decision import Decision
 from tunegate.verdicts.limits import Limit, LimitRules
 from tunegate_suites import build_check
 
@@ -141,6 +145,26 @@ class Timed(ScriptedModel):
 
 def right(case: Case) -> str:
     return case.references[0]
+
+
+def test_no_request_is_timed_with_another_number_type(tmp_path: Path) -> None:
+    suite = load_suite(write_suite(tmp_path, LATENCY), build_check)
+
+    def go_on(model: Model) -> Decision:
+        with RunLog.open(tmp_path / "run") as log:
+            drawn, terms = draw_fresh(GatePlace("facts"), suite, 20, 0), suite.terms(suite.plan, curtail=False)
+            begun = log.record.gates.get("facts")
+            return GateRunner(log.append).run(GatePlace("facts"), suite, terms, model, drawn, begun=begun)
+
+    class Killed(Timed):
+        def timed(self, *_: Any) -> Iterator[Timing]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(Killed(right, sha256="weights", dtype="bfloat16"))
+    with pytest.raises(ConfigError, match="it began with the number type bfloat16"):
+        go_on(Timed(right, sha256="weights", dtype="float32"))
+    assert go_on(Timed(right, sha256="weights", dtype="bfloat16", seconds=5.0)).verdict is Verdict.FAIL
 
 
 def test_recorded_times_are_decided_again_and_a_changed_time_is_found(tmp_path: Path):

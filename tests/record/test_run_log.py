@@ -49,18 +49,16 @@ def test_the_record_that_is_kept_is_the_one_on_disk_after_every_event(tmp_path: 
 def test_ctrl_c_while_a_line_is_written_breaks_no_record(
     written: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(fd: int, line: bytes) -> None:
+    def second_line_is_interrupted(fd: int, line: bytes) -> None:
+        monkeypatch.undo()
         os.write(fd, line[: round(written * len(line))])
         raise KeyboardInterrupt
 
     with RunLog.open(tmp_path) as log:
         log.append(run_events.FaultMet(reason="first"))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), log.faults_on_record():
-            patch.setattr(event_log, "write_line", interrupted)
-            try:
-                log.append(run_events.FaultMet(reason="second"))
-            finally:
-                patch.undo()
+        monkeypatch.setattr(event_log, "write_line", second_line_is_interrupted)
+        with pytest.raises(KeyboardInterrupt), log.faults_on_record():
+            log.append(run_events.FaultMet(reason="second"))
         log.check_whole()
     kept = ["first", *(["second"] if written == 1.0 else []), "interrupted"]
     assert list(read_run(tmp_path).faults) == kept

@@ -143,6 +143,8 @@ class GateRunner:
         known = begun.figures if begun else None
         if known is not None and not any_not_measured(terms.limits, known):
             return known
+        if begun is not None:
+            _check_same_dtype(place, begun, model)
         measured = measure(terms.limits, suite.settings, model, cases, lambda: open_baseline(terms.limits, self.base))
         self.append(LimitsMeasured(**place.named, measured=measured))
         return measured
