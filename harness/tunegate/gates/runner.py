@@ -368,7 +368,7 @@ def _judges_anywhere(suite: Suite) -> bool:
 
 
 def _is_pure(check: Check) -> bool:
-    """Whether any process can judge with a copy of the check: it is from the library, and asks no model or file."""
+    """Whether any process can judge with a copy of the check: it is from the library, and asks no model."""
     return is_deterministic(check) and type(check).__module__.partition(".")[0] in ("tunegate", "tunegate_suites")
 
 
