@@ -16,14 +16,17 @@ from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.models import loading
 from tunegate.models.hf import HFModel
+from tunegate.models.loaded_model import loaded_model
 from tunegate.models.model import GenerationSettings
 from tunegate.models.placement import FOR_WEIGHTS, bytes_of, layers_on, place, shares
+from tunegate.models.prompted import prompted
 from tunegate.models.reward_model import RewardModel
 from tunegate.models.sampling import picker
 
 torch = pytest.importorskip("torch")
 accelerate = pytest.importorskip("accelerate")
 transformers = pytest.importorskip("transformers")
+peft = pytest.importorskip("peft")
 
 SCORER = "AutoModelForSequenceClassification"
 CASES = [Case(str(number), "Rome " * number + "?") for number in range(5)]
@@ -213,6 +216,23 @@ def test_a_full_second_gpu_does_not_matter_to_a_model_that_fits_the_first(folder
     laid = gpus(2 * bytes_of(model), None)
     assert place(model, "cuda") is model
     assert laid == []
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT's use of transformers
+def test_a_model_with_a_learned_prefix_is_laid_over_two(folder: Path, gpus: Gpus):
+    """Its layers are those of its base model; the prefix is computed once for a batch, wherever it lies."""
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    tokenizer = loading.load_tokenizer(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        adapted = peft.get_peft_model(loading.load_weights(folder, torch.float32), config).eval()
+    settings = GenerationSettings(max_new_tokens=6)
+    alone = dict(loaded_model(prompted(adapted), tokenizer, "alone").generate(CASES, settings))
+    laid = gpus(bytes_of(adapted), bytes_of(adapted))
+    spread = loaded_model(place(prompted(adapted), "cuda"), tokenizer, "spread")
+    assert {number for parts in laid for number in parts.values()} == {0, 1}
+    assert all(name.startswith(("model.", "lm_head")) for parts in laid for name in parts)
+    assert dict(spread.generate(CASES, settings)) == alone
 
 
 def test_a_reward_model_is_laid_over_two(scorer: Path, gpus: Gpus):

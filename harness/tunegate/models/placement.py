@@ -76,6 +76,8 @@ def place(model: Any, device: str) -> Any:
 
 
 def _laid(model: Any, room: Mapping[int, int]) -> Any:
-    """The model with its layers laid over several GPUs."""
-    hf_import("accelerate").dispatch_model(model, layers_on(model, room))
+    """The model with its layers laid over several GPUs. Those of a `Prompted` model are its base's: its learned prefix
+    stays in main memory, and is brought to the layers once for a batch."""
+    network = getattr(model, "base", model)
+    hf_import("accelerate").dispatch_model(network, layers_on(network, room))
     return model
