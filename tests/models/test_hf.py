@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.one_thread import one_thread as one_thread
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.models import hf
 from tunegate.models.hf import HFModel
 from tunegate.models.model import Fault, GenerationSettings, Response
 
@@ -244,6 +246,54 @@ def test_out_of_memory_halves_the_batch_and_goes_on(chat_model: HFModel):
     assert max(faulty.batches) <= 2
 
 
+class Small:
+    """A model with memory for so many tokens at once; for more, it fails while it holds what it has computed."""
+
+    def __init__(self, model: object, tokens: int):
+        self.real, self.tokens, self.failed, self.passed = model, tokens, list[int](), list[int]()
+        self.held: list[weakref.ref[object]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+    def __call__(self, **inputs):
+        assert not [computed for computed in self.held if computed() is not None], "the failed batch is still held"
+        if inputs["attention_mask"].numel() > self.tokens:
+            self.failed.append(len(inputs["input_ids"]))
+            computed = torch.zeros(9)
+            self.held.append(weakref.ref(computed))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.passed.append(len(inputs["input_ids"]))
+        return self.real(**inputs)
+
+
+LONG = [Case(f"long {number}", f"{number} " + "What gene? " * 12) for number in range(6)]
+SHORT = [Case(f"short {number}", f"{number} Rome") for number in range(8)]
+
+
+def test_long_prompts_that_run_out_of_memory_leave_full_batches_to_short_ones(
+    plain_model: HFModel, monkeypatch: pytest.MonkeyPatch
+):
+    longest = max(len(plain_model.tokenizer(str(case.prompt))["input_ids"]) for case in LONG)
+    monkeypatch.setattr(hf, "BATCH_TOKENS", 4 * longest)  # four long prompts in a batch
+    real = replace(plain_model, batch_size=8)
+    small = Small(real.model, 2 * (longest + 1))  # and memory for two
+    asked = replace(real, model=small)
+    settings = GenerationSettings(max_new_tokens=1)
+    assert answers(asked, [*LONG, *SHORT], settings) == answers(real, [*LONG, *SHORT], settings)
+    assert small.failed == [4]
+    assert max(small.passed) == 8
+    assert asked.halved_batch is None
+    answers(asked, LONG, settings)
+    assert small.failed == [4]  # a later block begins with the tokens that memory allows
+
+
+def test_a_failed_batch_is_not_held_while_its_halves_are_computed(plain_model: HFModel):
+    small = Small(plain_model.model, 40)
+    answers(replace(plain_model, model=small), SHORT)
+    assert small.failed
+
+
 def test_another_failure_does_not_make_later_batches_small(chat_model: HFModel):
     asked = replace(chat_model, model=Faulty(chat_model.model, largest=2))
     answers(asked)
@@ -429,6 +479,7 @@ def test_device_that_is_not_there(chat_folder: Path):
 def test_importing_costs_no_torch_and_answering_prints_and_connects_nothing(chat_folder: Path):
     program = f"""
 import sys
+import weakref
 connections = []
 sys.addaudithook(lambda event, _: connections.append(event) if event in ("socket.connect", "socket.getaddrinfo") else 0)
 import tunegate.models.hf, tunegate.models.open_model, tunegate.models.openai_server

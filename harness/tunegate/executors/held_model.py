@@ -17,9 +17,10 @@ from tunegate.versions import installed_versions
 
 
 class HeldModel:
-    """The model of one worker. `number` is the worker's, from 0: several workers of a machine share its GPUs."""
+    """The model of one worker. `number` is that of a process, from 0: the processes of a machine share its GPUs. A Ray
+    actor has none: it sees only the GPUs that Ray gave to its copy of the model, and may use all of them."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self._number = number
         self._model: Model | None = None
 
@@ -41,7 +42,9 @@ class HeldModel:
         )
 
     def _device(self) -> str | None:
-        """The GPU of this worker; None leaves the choice to `open_model`."""
+        """The GPU of this process; None leaves the choice to `open_model`."""
+        if self._number is None:
+            return None
         try:
             torch: Any = importlib.import_module("torch")
         except ImportError:

@@ -45,9 +45,10 @@ class _Job:
 
 @dataclass
 class _Room:
-    """How many cases at once memory has allowed so far."""
+    """How much at once memory has allowed so far: how many cases, and the limits on tokens divided by `parts`."""
 
     cases: int
+    parts: int = 1
 
 
 _Work = Callable[[Sequence[_Job]], Iterator[tuple[int, Response]]]
@@ -119,7 +120,8 @@ class HFModel:
 
     @property
     def halved_batch(self) -> int | None:
-        """The size that batches were reduced to when GPU memory ran out; None if it never did."""
+        """The size that batches were reduced to when GPU memory ran out; None if it never did, or only for batches that
+        were smaller anyway because their prompts are long."""
         return self._room.cases if self._room.cases < self.batch_size else None
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -211,30 +213,34 @@ class HFModel:
         """Work in batches of similar length, the longest first.
 
         The rest of a batch that raised is tried again in halves, so that one case that cannot be computed does not
-        affect the others. After GPU memory ran out, batches stay small, also in later calls.
+        affect the others. After GPU memory ran out, batches stay small, also in later calls: all of them, or, if
+        the limits on tokens had made the batch small, only those of prompts as long.
         """
         out_of_memory = hf_import("torch").OutOfMemoryError
         todo = sorted(jobs, key=lambda job: (-job.length, job.prompt))
-        size = self._room.cases
+        room = self._room
+        size = room.cases
         while todo:
-            batch = todo[: min(size, todo[0].batch)]
+            most = max(1, todo[0].batch // room.parts)
+            batch = todo[: min(size, most)]
             waiting = {job.index: job for job in batch}
             del todo[: len(batch)]
             try:
                 for index, response in work(batch):
                     del waiting[index]
                     yield index, response
-                size = self._room.cases
+                size = room.cases
             except (RuntimeError, IndexError, MemoryError) as error:
                 if len(batch) == 1:
                     yield batch[0].index, _invalid(f"the model failed: {loading.one_line(error)}", Fault.NO_REPLY)
-                    size = self._room.cases
+                    size = room.cases
                     continue
                 size = len(batch) // 2
                 todo[:0] = waiting.values()
-                if isinstance(error, out_of_memory):
-                    self._room.cases = size
-                    hf_import("torch").cuda.empty_cache()
+                if isinstance(error, out_of_memory) and most < room.cases:
+                    room.parts *= 2
+                elif isinstance(error, out_of_memory):
+                    room.cases = size
 
     def _answer(
         self,

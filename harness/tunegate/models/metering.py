@@ -23,7 +23,7 @@ COST = "cost.json"
 class Cost:
     """The cost of answering. `new_tokens` is the number of generated tokens, None if a model does not count them;
     `seconds` is the time for answering, without loading and judging; `peak_mib` is the peak memory of the process,
-    `gpu_peak_mib` that of the GPU."""
+    `gpu_peak_mib` that of its GPUs."""
 
     answers: int = 0
     new_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""The peak memory of this process and of the GPU, from a point in time on where the system can forget earlier peaks."""
+"""The peak memory of this process and its GPUs, from a point in time on where the system can forget earlier peaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def forget_peaks() -> None:
     with suppress(OSError):
         _FORGET.write_text("5")
     if (torch := _cuda()) is not None:
-        torch.cuda.reset_peak_memory_stats()
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)
 
 
 def peak_bytes() -> int | None:
@@ -28,9 +29,13 @@ def peak_bytes() -> int | None:
 
 
 def gpu_peak_bytes() -> int | None:
-    """The peak of the GPU memory that torch gave to this process; None without a GPU in use."""
-    torch = _cuda()
-    return None if torch is None else torch.cuda.max_memory_allocated()
+    """The peaks of the memory that torch gave to this process on each GPU, added up; None without a GPU in use.
+
+    It is an upper bound, since the GPUs need not have their peaks at the same time.
+    """
+    if (torch := _cuda()) is None:
+        return None
+    return sum(torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count()))
 
 
 def _peak_of_process() -> int | None:
@@ -44,4 +49,4 @@ def _peak_of_process() -> int | None:
 
 def _cuda() -> Any:
     torch: Any = sys.modules.get("torch")  # a model that needs it has imported it
-    return torch if torch is not None and torch.cuda.is_available() else None
+    return torch if torch is not None and torch.cuda.is_initialized() else None  # before that, a reset raises

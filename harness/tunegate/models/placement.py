@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunegate.exceptions import ConfigError
-from tunegate.models.loading import hf_import
+from tunegate.models.loading import hf_import, one_line
 
 FOR_WEIGHTS = 0.8
 """The share of a GPU's free memory that weights may take; the rest is for keys, values and activations."""
+REMEDY = "free memory, use a larger GPU, or ask a server that has the model"
 
 
-def shares(weights: int, free: Sequence[int]) -> dict[int, int] | None:
+def shares(weights: int, free: Iterable[int]) -> dict[int, int] | None:
     """How many bytes of weights each GPU takes at most, by its number; None if the first GPU alone is enough, or all.
 
-    `weights` are the bytes of the weights in the number type of the computation, `free` the free bytes of each GPU.
+    `weights` are the bytes of the weights in the number type of the computation, `free` the free bytes of each GPU:
+    those after the first are read only if it is too small.
 
     Example:
         >>> shares(70, [100, 50]), shares(90, [100]), shares(90, [100, 50])
         (None, None, {0: 80, 1: 40})
     """
-    if weights <= FOR_WEIGHTS * free[0] or len(free) == 1:
+    gpus = iter(free)
+    if weights <= FOR_WEIGHTS * (first := next(gpus)):
         return None
-    return {number: int(FOR_WEIGHTS * room) for number, room in enumerate(free)}
+    rooms = [first, *gpus]
+    return {number: int(FOR_WEIGHTS * room) for number, room in enumerate(rooms)} if len(rooms) > 1 else None
 
 
 def layers_on(model: Any, room: Mapping[int, int]) -> dict[str, int]:
@@ -37,9 +41,11 @@ def layers_on(model: Any, room: Mapping[int, int]) -> dict[str, int]:
         model, max_memory=dict(room), no_split_module_classes=model._no_split_modules
     )
     if "disk" in found.values():
+        rooms = " + ".join(f"{free / 1e9:.1f}" for free in room.values())
+        # accelerate keeps it for layers that it would bring back from the disk.
         raise ConfigError(
-            f"the weights take {bytes_of(model) / 1e9:.1f} GB, but the GPUs have room for "
-            f"{sum(room.values()) / 1e9:.1f} GB: free their memory, use larger ones, or ask a server that has the model"
+            f"the weights take {bytes_of(model) / 1e9:.1f} GB in whole layers, but the GPUs have room for {rooms} GB, "
+            f"less one layer that stays free on the first: {REMEDY}"
         )
     return found
 
@@ -50,10 +56,28 @@ def bytes_of(model: Any) -> int:
 
 
 def place(model: Any, device: str) -> Any:
-    """The model on its device. `cuda` means the first GPU, or several if it is too small; `cuda:1` means that one."""
-    if device == "cuda":
+    """The model on its device. `cuda` means the first GPU, or several if it is too small; `cuda:1` means that one.
+
+    Raises ConfigError if the device has no room for it.
+    """
+    try:
+        if device != "cuda":
+            return model.to(device)
         cuda = hf_import("torch").cuda
-        free = [int(cuda.mem_get_info(number)[0]) for number in range(cuda.device_count())]
-        if (room := shares(bytes_of(model), free)) is not None:
-            return hf_import("accelerate").dispatch_model(model, layers_on(model, room))
-    return model.to(device)
+        # Each GPU that is asked loses some memory to this process, and raises if another process has it alone.
+        free = (int(cuda.mem_get_info(number)[0]) for number in range(cuda.device_count()))
+        room = shares(bytes_of(model), free)
+        return model.to(device) if room is None else _laid(model, room)
+    except RuntimeError as error:  # torch's error when memory runs out is one, as are CUDA's own
+        raise ConfigError(
+            f"the weights take {bytes_of(model) / 1e9:.1f} GB, which the device {device!r} cannot take now "
+            f"({one_line(error)}): {REMEDY}"
+        ) from error
+
+
+def _laid(model: Any, room: Mapping[int, int]) -> Any:
+    """The model with its layers laid over several GPUs. Those of a `Prompted` model are its base's: its learned prefix
+    stays in main memory, and is brought to the layers once for a batch."""
+    network = getattr(model, "base", model)
+    hf_import("accelerate").dispatch_model(network, layers_on(network, room))
+    return model

@@ -13,7 +13,7 @@ from typing import Any
 
 from tunegate.cases.case import Case, Prompt
 from tunegate.exceptions import ConfigError
-from tunegate.models import loading, prompting
+from tunegate.models import loading, placement, prompting
 from tunegate.models.chat_template import check_nothing_dropped
 from tunegate.models.loading import Dtype, hf_import
 from tunegate.models.model import ChoiceScore, Fault, GenerationSettings, Response, as_messages
@@ -92,7 +92,7 @@ class RewardModel:
         if config.pad_token_id is None:  # transformers uses it to find the last token of an answer
             config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         default_batch = BATCH_SIZE_GPU if device.startswith("cuda") else BATCH_SIZE_CPU
-        model = score_in_float32(model.to(device))
+        model = score_in_float32(placement.place(model, device))
         return cls(name or str(folder), sha256, model, tokenizer, batch_size or default_batch)
 
     @property
