@@ -40,6 +40,8 @@ from tests.training.test_search import MISS, RETRAIN, SPEC, skilled
 from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.commands.run import _places
+from tunegate.executors.processes import Processes
 from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import ScriptedModel
 from tunegate.pipeline.ladders import Settings, apply, first_settings
@@ -113,6 +115,10 @@ class Rehearsed:
     place: Side
     done: TrainResult | None = None
     stopped: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.done is None
 
     def result(self) -> TrainResult | None:
         self.place.running.remove(attempt_of(self.job))
@@ -251,6 +257,27 @@ def test_one_that_is_killed_beside_others_is_trained_alone(pipeline: Path, kille
     assert essence(run) == essence(alone)
     assert place.names == ["sft#1", "sft#2", "sft#3"]  # and from then on, none is trained beside another
     assert place.running == []
+
+
+def test_a_place_less_stops_only_what_still_runs(pipeline: Path) -> None:
+    """A node is lost while two later trainings were begun, of which one has ended: the model gets the place of that."""
+
+    @dataclass
+    class Shrinking(Side):
+        def run_first(self) -> None:
+            super().run_first()
+            self.places = 2
+
+    trained: list[str] = []
+
+    def train(job: TrainJob) -> TrainResult:
+        trained.append(attempt_of(job))
+        return skilled(job)
+
+    place = Shrinking(train, early=frozenset({"sft#2"}))
+    carry_out(pipeline, beside(place))
+    assert trained[:3] == ["sft#2", "sft#1", "sft#3"]
+    assert place.names == ["sft#1", "sft#2", "sft#3"]
 
 
 def test_an_error_of_a_training_is_on_record_in_its_turn(pipeline: Path) -> None:
@@ -395,9 +422,11 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path) -> None:
     place = TrainingProcesses(2, cores=9, gpus=("3", "5"), command=(sys.executable, "-c", STUB))
     one, two = (place.begin(job_in(tmp_path / name, "waits")) for name in "ab")
     try:
+        assert one.is_running
         assert [told(tmp_path / name)["OMP_NUM_THREADS"] for name in "ab"] == ["4", "4"]
         assert [told(tmp_path / name)["CUDA_VISIBLE_DEVICES"] for name in "ab"] == ["3", "5"]
         one.stop()
+        assert not one.is_running
         three = place.begin(job_in(tmp_path / "c", "ends"))
         assert told(tmp_path / "c")["CUDA_VISIBLE_DEVICES"] == "3"  # the place that became free
         result = three.result()
@@ -409,6 +438,14 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path) -> None:
     for name in "ab":
         with pytest.raises(ProcessLookupError):
             os.kill(int(told(tmp_path / name)["pid"]), 0)
+
+
+def test_no_place_is_kept_for_trainings_that_never_run_at_once() -> None:
+    for count, places in ((2, 2), (3, 3), (8, 3)):
+        place = _places(Processes(count), print)
+        assert place is not None
+        assert place.places == places
+    assert _places(Processes(1), print) is None
 
 
 def test_threads_that_are_set_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,10 @@ class RayTraining:
         self._thread = threading.Thread(target=self._follow, daemon=True, name=job.label)
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def ended(self) -> TrainResult:
         """Wait for the result. Raises CannotJudge if no node trains it; Tampered for other weights on a node."""
         self._wanted.set()
