@@ -110,8 +110,27 @@ def test_it_tells_what_a_training_prints_and_leaves(here: Path) -> None:
         fine, (new, ended) = actor.call("progress", job.output)
         assert fine
         said += new
-    assert ended == (0, fingerprint(Path(job.output)))
+    returncode, _, sha256 = ended
+    assert (returncode, sha256) == (0, fingerprint(Path(job.output)))
     assert said == ["step 1", "step 2", "step 3"]
+
+
+def test_its_time_is_that_of_the_process_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[float] = []
+
+    def sha256(path: str) -> str:
+        hashed.append(time.monotonic())
+        time.sleep(0.1)
+        hashed.append(time.monotonic())
+        return fingerprint(Path(path))
+
+    monkeypatch.setattr(ray_trainings, "model_sha256", sha256)
+    actor, job = Watched(), job_in(here / "a")
+    begin(actor, job, here)
+    while (ended := actor.call("progress", job.output)[1][1]) is None:
+        time.sleep(0.01)
+    _, hashed_before, hashed_after, _ = hashed
+    assert 0 < ended[1] <= hashed_after - hashed_before
 
 
 @pytest.mark.parametrize("missing", ["the working folder", "the folder of the attempt"])
