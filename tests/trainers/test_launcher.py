@@ -53,6 +53,13 @@ def test_two_processes_are_started_by_accelerate(tmp_path: Path) -> None:
     assert (written["distributed_type"], written["num_processes"]) == ("MULTI_GPU", 2)
 
 
+def test_options_of_python_stay_before_the_launcher(tmp_path: Path) -> None:
+    command = command_of((sys.executable, "-P", *PYTHON[1:]), TWO, tmp_path)
+    assert command[:4] == [sys.executable, "-P", "-m", "accelerate.commands.launch"]
+    assert command[-2:] == ["-m", "tunegate.training.training_process"]
+    assert "-P" not in command[4:]
+
+
 def test_a_configuration_of_the_user_is_used(tmp_path: Path) -> None:
     given = {"num_processes": 1, "config_file": str(ROOT / "docs" / "launch" / "fsdp.yaml")}
     command = command_of(PYTHON, given, tmp_path)

@@ -63,7 +63,7 @@ def config_sha256(launcher: LauncherSpec | None) -> str:
 
 
 def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> list[str]:
-    """The command that starts `command` (Python, `-m`, a module) with the settings of `launcher`.
+    """The command that starts `command` (Python with its options, `-m`, a module) with the settings of `launcher`.
 
     `launcher` is `TrainJob.launcher`; a configuration file, if needed, is written to `folder`.
     """
@@ -74,7 +74,7 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         config = str(folder / "launch.json")  # accelerate reads JSON as well as YAML
         Path(config).write_text(json.dumps(ON_ONE_MACHINE | {"num_processes": processes}), encoding="utf-8")
     threads = max(1, (os.cpu_count() or 1) // processes)
-    python, *module = command
+    *python, module_option, module = command
     machines = read_config(Path(config)).get("num_machines", 1)
     options = {
         "config_file": config,
@@ -84,4 +84,4 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         **({} if machines > 1 else {"main_process_port": 0}),
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return [python, "-m", "accelerate.commands.launch", *flags, *module]
+    return [*python, "-m", "accelerate.commands.launch", *flags, module_option, module]
