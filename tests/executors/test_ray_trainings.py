@@ -210,19 +210,19 @@ class TestCluster:
         with pytest.raises(CannotJudge, match="the training one was lost 3 times: "):
             trainings(job_in(here / "one", steps=9, dies=True))
         assert len(lines(here / "one" / "steps")) == 3
-        assert trainings.running == 0
+        assert not trainings._taken
 
     def test_a_stop_ends_it_and_frees_its_place(self, trainings: RayTrainings, here: Path) -> None:
         training = trainings.begin(job_in(here / "one", **{"waits for": "never"}))
         until(lambda: lines(here / "one" / "steps"), "it did not begin")
         training.stop()
         until(lambda: not is_alive(lines(here / "one" / "tries")[0]), "it outlived the stop")
-        assert trainings.running == 0
+        assert not trainings._taken
         assert trainings(job_in(here / "two")).error is None
 
     def test_more_than_there_are_places_wait(self, trainings: RayTrainings, here: Path) -> None:
         all_ = [trainings.begin(job_in(here / name, delay_s=0.5)) for name in ("one", "two", "three")]
-        assert trainings.running <= 2
+        assert len(trainings._taken) <= 2
         assert all(training.ended().error is None for training in all_)
 
     @pytest.mark.parametrize("what", ["starts from", "left"])
@@ -247,7 +247,7 @@ class TestCluster:
             with pytest.raises(CannotJudge, match="gave no training 1 core within 2 s: others use them"):
                 all_[0].ended()
             all_[-1].stop()
-        assert trainings.running == 0
+        assert not trainings._taken
 
     def test_a_node_that_others_use_is_left_for_a_free_one(self, trainings: RayTrainings, here: Path) -> None:
         """As the first place is chosen first, the training waits there, until it sees the second one."""

@@ -23,7 +23,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateErro
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import WorkerLost
 from tunegate.executors.held_model import portable
-from tunegate.executors.ray_nodes import RayNodes, Share, cause_of, connected, in_words
+from tunegate.executors.ray_nodes import RayNodes, Share, actor_on, cause_of, connected, in_words
 from tunegate.models.open_model import model_sha256
 from tunegate.training.trainer import HELD, PYTHON, Trainer, TrainJob, TrainResult, result_of, written
 from tunegate.versions import installed_versions
@@ -108,10 +108,6 @@ class RayTrainings:
     def _shares(self, ray: Any) -> list[Share]:
         now = time.monotonic()
         return [share for share in self.nodes.shares(ray) if now - self._lost.get(share.node, -AVOIDED_S) >= AVOIDED_S]
-
-    @property
-    def running(self) -> int:
-        return len(self._taken)
 
 
 class NodeLost(WorkerLost):
@@ -263,11 +259,7 @@ class _Node:
     def __init__(self, ray: Any, share: Share, timeout_s: float) -> None:
         self._ray, self.share, self._timeout_s = ray, share, timeout_s
         self.place = f"{share.host} (node {share.node:.8})"
-        on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(share.node, soft=False)
-        actor = ray.remote(Watched).options(
-            num_gpus=share.gpus, num_cpus=share.cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=on_node
-        )
-        self._actor = actor.remote()
+        self._actor = actor_on(ray, share, Watched)
         self._ready = self._actor.ready.remote()
 
     def is_ready(self, timeout_s: float) -> bool:
