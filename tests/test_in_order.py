@@ -13,22 +13,37 @@ from pathlib import Path
 import pytest
 
 from tunegate import processes
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, SettingError
 from tunegate.processes import in_order
 
 ROWS = range(30)
+
+
+NINTH_DIES, ALL_DIE = 1000, 2000
+"""Numbers to add, for which one block, or every block, ends its process."""
 
 
 def adder(to: int) -> Callable[[int], tuple[int, int]]:
     def add(number: int) -> tuple[int, int]:
         if number == 7 and to < 0:
             raise ConfigError("seven is refused")
-        if number == 9 and to == 1000 and os.environ.get("TEST_PARENT") != str(os.getpid()):
+        if (to == ALL_DIE or (to == NINTH_DIES and number == 9)) and os.environ.get("TEST_PARENT") != str(os.getpid()):
             os._exit(9)  # as if the system had killed it
         sys.stdout.write("a word between the results")
         return number + to, os.getpid()
 
     return add
+
+
+def refuser(setup: None) -> Callable[[int], None]:
+    def refuse(number: int) -> None:
+        raise SettingError("args.max_length", f"{number} is refused")
+
+    return refuse
+
+
+def maker(setup: None) -> Callable[[int], Callable[[], int]]:
+    return lambda number: lambda: number
 
 
 def sleeper(folder: str) -> Callable[[int], None]:
@@ -78,11 +93,62 @@ def test_an_exception_is_raised_where_its_result_would_be(started: list[subproce
     assert len(started) == 2
 
 
-def test_a_block_whose_process_died_is_done_here(started: list[subprocess.Popen[bytes]]) -> None:
-    results = list(in_order(adder, 1000, iter(ROWS), 2))
-    assert [total for total, _ in results] == [number + 1000 for number in ROWS]
-    assert results[9][1] == os.getpid()
+def test_an_exception_that_no_process_can_send_is_raised_as_it_is(started: list[subprocess.Popen[bytes]]) -> None:
+    with pytest.raises(SettingError, match=r"^args.max_length: 0 is refused$") as raised:
+        list(in_order(refuser, None, iter(ROWS), 2))
+    assert raised.value.key == "args.max_length"
     assert len(started) == 2
+
+
+def test_a_result_that_no_process_can_send_is_made_here(
+    started: list[subprocess.Popen[bytes]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert [result() for result in in_order(maker, None, iter(ROWS), 2)] == list(ROWS)
+    assert len(started) == 2
+    assert capfd.readouterr().err == ""
+
+
+def test_a_block_whose_process_died_is_done_here_and_the_others_by_the_living(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    results = list(in_order(adder, NINTH_DIES, iter(ROWS), 2))
+    assert [total for total, _ in results] == [number + NINTH_DIES for number in ROWS]
+    assert [number for number, (_, pid) in enumerate(results) if pid == os.getpid()] == [9]
+    assert len(started) == 2
+
+
+def test_without_a_living_process_everything_is_done_here(started: list[subprocess.Popen[bytes]]) -> None:
+    results = list(in_order(adder, ALL_DIE, iter(ROWS), 3))
+    assert results == [(number + ALL_DIE, os.getpid()) for number in ROWS]
+    assert len(started) == 3
+
+
+@pytest.mark.parametrize("possible", [0, 1])
+def test_processes_that_cannot_start_are_done_without(
+    possible: int, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = processes.subprocess.Popen
+
+    def refuse(*args: object, **named: object) -> subprocess.Popen[bytes]:
+        if len(started) == possible:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return start(*args, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
+    results = list(in_order(adder, 5, iter(ROWS), 3))
+    assert [total for total, _ in results] == [number + 5 for number in ROWS]
+    assert {pid for _, pid in results} == ({child.pid for child in started} or {os.getpid()})
+    assert len(started) == possible
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x80\x05"], ids=["nothing", "a part"])
+def test_a_worker_whose_caller_ends_before_it_greets_says_nothing(sent: bytes) -> None:
+    code = (
+        "import select\nfrom tunegate.processes import serve\n"
+        "del select.poll  # so that no thread ends it first\nserve()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess.Popen[bytes]]) -> None:

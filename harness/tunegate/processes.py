@@ -2,7 +2,8 @@
 
 A worker is a fresh interpreter that reads blocks from its standard input and writes results to its standard output. It
 never imports the caller's main module, as `multiprocessing` would; it ends when its input is closed, so none outlives a
-caller that was killed. A block whose worker died is done by the caller itself.
+caller that was killed. A block that no worker does (it died, raised an exception, or cannot send the result) is done by
+the caller itself.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_Answer = tuple[bool, Any]
+"""Whether a worker has done a block, and its result."""
+NOT_DONE: _Answer = (False, None)
+
 Setup = TypeVar("Setup")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -64,41 +69,56 @@ def in_order(
 def _spread(
     build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterator[Any], count: int
 ) -> Iterator[Any]:
-    started = [_Worker(build, setup) for _ in range(count)]
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    for worker in started:
-        idle.put(worker)
     here = cache(lambda: build(setup))
-
-    def do(block: Any) -> tuple[bool, Any]:
-        worker = idle.get()
-        try:
-            return worker.ask(block)
-        finally:
-            idle.put(worker)
-
+    started: list[_Worker] = []
     executor = ThreadPoolExecutor(count)
-    waiting: deque[tuple[Any, Future[tuple[bool, Any]]]] = deque()
     try:
+        with suppress(OSError):  # the system allows no more processes, or has no memory for them
+            while len(started) < count:
+                started.append(_Worker(build, setup))
+        if not started:
+            yield from map(here(), blocks)
+            return
+        ask = _Workers(started).ask
+        waiting: deque[tuple[Any, Future[_Answer]]] = deque()
         while True:
-            for block in islice(blocks, 2 * count - len(waiting)):
-                waiting.append((block, executor.submit(do, block)))
+            for block in islice(blocks, 2 * len(started) - len(waiting)):
+                waiting.append((block, executor.submit(ask, block)))
             if not waiting:
                 return
             block, future = waiting.popleft()
-            try:
-                fine, result = future.result()
-            except (OSError, EOFError, pickle.UnpicklingError):  # killed, perhaps because memory ran out
-                fine, result = True, here()(block)
-            if not fine:
-                raise result
-            yield result
+            is_done, result = future.result()
+            yield result if is_done else here()(block)
     finally:
         for worker in started:
             worker.kill()
         executor.shutdown(cancel_futures=True)
         for worker in started:
             worker.close()
+
+
+class _Workers:
+    """Those that live; each has one block at a time."""
+
+    def __init__(self, started: Iterable[_Worker]) -> None:
+        self._living = set(started)
+        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        for worker in self._living:
+            self._idle.put(worker)
+
+    def ask(self, block: Any) -> _Answer:
+        """Wait for an idle worker, and ask it. A worker that fails is not asked again."""
+        worker = self._idle.get()
+        answer = NOT_DONE
+        if worker is not None:
+            try:
+                answer = worker.ask(block)
+            except Exception:  # it was killed, perhaps because memory ran out, or its answer cannot be read
+                self._living.remove(worker)
+                worker = None
+        if worker is not None or not self._living:  # None: nobody is left to wait for
+            self._idle.put(worker)
+        return answer
 
 
 class _Worker:
@@ -109,8 +129,8 @@ class _Worker:
         self._process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._greeting: Any = (build, setup)
 
-    def ask(self, block: Any) -> tuple[bool, Any]:
-        """Whether the block was done, and its result or its exception; raises OSError or EOFError for a dead worker."""
+    def ask(self, block: Any) -> _Answer:
+        """Do a block in the process; raises OSError or EOFError if that is dead."""
         to, back = self._process.stdin, self._process.stdout
         assert to is not None
         assert back is not None
@@ -119,7 +139,7 @@ class _Worker:
             self._greeting = None
         pickle.dump(block, to, pickle.HIGHEST_PROTOCOL)
         to.flush()
-        return cast("tuple[bool, Any]", pickle.load(back))
+        return cast("_Answer", pickle.load(back))
 
     def kill(self) -> None:
         self._process.kill()
@@ -153,16 +173,14 @@ def serve() -> None:
     _end_with_caller()
     blocks, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get between the results
-    build, setup = pickle.load(blocks)
-    work = build(setup)
-    while True:
-        try:
+    with suppress(EOFError, pickle.UnpicklingError):  # nothing more is sent, or not all of it
+        build, setup = pickle.load(blocks)
+        work = cache(lambda: build(setup))
+        while True:
             block = pickle.load(blocks)
-        except EOFError:
-            return
-        try:
-            answer = (True, work(block))
-        except Exception as error:
-            answer = (False, error)
-        pickle.dump(answer, results, pickle.HIGHEST_PROTOCOL)
-        results.flush()
+            try:
+                answer = pickle.dumps((True, work()(block)), pickle.HIGHEST_PROTOCOL)
+            except Exception:  # the caller meets it again, with all that it holds
+                answer = pickle.dumps(NOT_DONE)
+            results.write(answer)
+            results.flush()

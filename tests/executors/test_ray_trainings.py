@@ -110,8 +110,27 @@ def test_it_tells_what_a_training_prints_and_leaves(here: Path) -> None:
         fine, (new, ended) = actor.call("progress", job.output)
         assert fine
         said += new
-    assert ended == (0, fingerprint(Path(job.output)))
+    returncode, _, sha256 = ended
+    assert (returncode, sha256) == (0, fingerprint(Path(job.output)))
     assert said == ["step 1", "step 2", "step 3"]
+
+
+def test_its_time_is_that_of_the_process_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[float] = []
+
+    def sha256(path: str) -> str:
+        hashed.append(time.monotonic())
+        time.sleep(0.1)
+        hashed.append(time.monotonic())
+        return fingerprint(Path(path))
+
+    monkeypatch.setattr(ray_trainings, "model_sha256", sha256)
+    actor, job = Watched(), job_in(here / "a")
+    begin(actor, job, here)
+    while (ended := actor.call("progress", job.output)[1][1]) is None:
+        time.sleep(0.01)
+    _, hashed_before, hashed_after, _ = hashed
+    assert 0 < ended[1] <= hashed_after - hashed_before
 
 
 @pytest.mark.parametrize("missing", ["the working folder", "the folder of the attempt"])
@@ -191,19 +210,19 @@ class TestCluster:
         with pytest.raises(CannotJudge, match="the training one was lost 3 times: "):
             trainings(job_in(here / "one", steps=9, dies=True))
         assert len(lines(here / "one" / "steps")) == 3
-        assert trainings.running == 0
+        assert not trainings._taken
 
     def test_a_stop_ends_it_and_frees_its_place(self, trainings: RayTrainings, here: Path) -> None:
         training = trainings.begin(job_in(here / "one", **{"waits for": "never"}))
         until(lambda: lines(here / "one" / "steps"), "it did not begin")
         training.stop()
         until(lambda: not is_alive(lines(here / "one" / "tries")[0]), "it outlived the stop")
-        assert trainings.running == 0
+        assert not trainings._taken
         assert trainings(job_in(here / "two")).error is None
 
     def test_more_than_there_are_places_wait(self, trainings: RayTrainings, here: Path) -> None:
         all_ = [trainings.begin(job_in(here / name, delay_s=0.5)) for name in ("one", "two", "three")]
-        assert trainings.running <= 2
+        assert len(trainings._taken) <= 2
         assert all(training.ended().error is None for training in all_)
 
     @pytest.mark.parametrize("what", ["starts from", "left"])
@@ -228,7 +247,7 @@ class TestCluster:
             with pytest.raises(CannotJudge, match="gave no training 1 core within 2 s: others use them"):
                 all_[0].ended()
             all_[-1].stop()
-        assert trainings.running == 0
+        assert not trainings._taken
 
     def test_a_node_that_others_use_is_left_for_a_free_one(self, trainings: RayTrainings, here: Path) -> None:
         """As the first place is chosen first, the training waits there, until it sees the second one."""

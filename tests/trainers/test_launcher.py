@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from tests.support.places import ROOT
 from tests.support.trainer_jobs import ARGS, LORA, MakeJob
 from tunegate.cli import main
 from tunegate.exceptions import ConfigError
-from tunegate.pipeline.launching import check_config, check_processes, command_of
+from tunegate.pipeline.launching import check_processes, command_of, read_config
 from tunegate.pipeline.stage_spec import LauncherSpec
 from tunegate.training.trainer import SubprocessTrainer, TrainJob
 from tunegate_trainers import process, ranks
@@ -52,6 +53,13 @@ def test_two_processes_are_started_by_accelerate(tmp_path: Path) -> None:
     assert (written["distributed_type"], written["num_processes"]) == ("MULTI_GPU", 2)
 
 
+def test_options_of_python_stay_before_the_launcher(tmp_path: Path) -> None:
+    command = command_of((sys.executable, "-P", *PYTHON[1:]), TWO, tmp_path)
+    assert command[:4] == [sys.executable, "-P", "-m", "accelerate.commands.launch"]
+    assert command[-2:] == ["-m", "tunegate.training.training_process"]
+    assert "-P" not in command[4:]
+
+
 def test_a_configuration_of_the_user_is_used(tmp_path: Path) -> None:
     given = {"num_processes": 1, "config_file": str(ROOT / "docs" / "launch" / "fsdp.yaml")}
     command = command_of(PYTHON, given, tmp_path)
@@ -74,7 +82,7 @@ def test_the_documented_configurations_are_read_by_accelerate(path: Path) -> Non
 
     config = load_config_from_file(str(path))
     assert config.distributed_type.value == yaml.safe_load(path.read_text())["distributed_type"]
-    check_config(path)
+    read_config(path)
 
 
 def test_there_is_one_for_each_kind() -> None:
@@ -98,9 +106,22 @@ def test_the_documented_configurations_set_what_accelerate_knows(monkeypatch: py
 def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        check_config(tmp_path / "x.yaml")
+        read_config(tmp_path / "x.yaml")
     with pytest.raises(ConfigError, match="absent"):
-        check_config(tmp_path / "absent.yaml")
+        read_config(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("value", ["two", "null", "0", "1.5", "true", '"2"'])
+def test_a_number_of_machines_that_is_none_is_told(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "x.yaml"
+    given = (ROOT / "docs" / "launch" / "two_gpus.yaml").read_text()
+    path.write_text(given.replace("num_machines: 1", f"num_machines: {value}"))
+    got = repr(yaml.safe_load(value))
+    told = re.escape(f"{path}: num_machines: expected a whole number of at least 1, got {got}") + "$"
+    with pytest.raises(ConfigError, match=told):
+        read_config(path)
+    with pytest.raises(ConfigError, match=told):  # it may have been edited since
+        command_of(PYTHON, {"num_processes": 2, "config_file": str(path)}, tmp_path)
 
 
 @pytest.mark.parametrize("asked", [100000, 4000])

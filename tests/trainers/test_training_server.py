@@ -177,6 +177,18 @@ trainer.SubprocessTrainer((sys.executable, "-c", {SERVER!r}), server)(job)
 """
 
 
+def test_a_server_that_still_imports_delays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    imports = SERVER.replace('Path("prepared").touch()', 'Path("imports").touch(); time.sleep(60)')
+    server = TrainingServer((sys.executable, "-c", imports), {trainer.HELD: "1"}, trainer.STDERR)
+    server.start()
+    while not Path("imports").exists():
+        time.sleep(0.01)
+    started = time.monotonic()
+    server.close()
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_server_and_training_end_with_who_wants_them(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

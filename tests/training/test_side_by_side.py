@@ -27,6 +27,7 @@ from tests.support.fake_pipeline import (
     attempt_of,
     carry_out,
     killed_after,
+    open_model,
     tools,
     trainer,
     write_pipeline,
@@ -36,9 +37,13 @@ from tests.support.tiny_model import make_tiny_model
 from tests.training.test_run import essence
 from tests.training.test_run_real import PIPELINE as REAL
 from tests.training.test_search import MISS, RETRAIN, SPEC, skilled
+from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.commands.run import _places
+from tunegate.executors.processes import Processes
 from tunegate.ledger.ledger import Ledger
+from tunegate.models.model import ScriptedModel
 from tunegate.pipeline.ladders import Settings, apply, first_settings
 from tunegate.pipeline.retrain_spec import RetrainSpec
 from tunegate.record.event_log import read_events
@@ -46,7 +51,7 @@ from tunegate.record.read_run import read_run
 from tunegate.training.search import Trial, choose, settings_ahead
 from tunegate.training.side_by_side import TrainingProcesses, visible_gpus
 from tunegate.training.tools import Tools
-from tunegate.training.trainer import Trainer, TrainJob, TrainResult
+from tunegate.training.trainer import Trainer, TrainJob, TrainResult, checkpoints_of
 
 pytest.importorskip("optuna")
 
@@ -110,6 +115,10 @@ class Rehearsed:
     place: Side
     done: TrainResult | None = None
     stopped: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.done is None
 
     def result(self) -> TrainResult | None:
         self.place.running.remove(attempt_of(self.job))
@@ -250,6 +259,27 @@ def test_one_that_is_killed_beside_others_is_trained_alone(pipeline: Path, kille
     assert place.running == []
 
 
+def test_a_place_less_stops_only_what_still_runs(pipeline: Path) -> None:
+    """A node is lost while two later trainings were begun, of which one has ended: the model gets the place of that."""
+
+    @dataclass
+    class Shrinking(Side):
+        def run_first(self) -> None:
+            super().run_first()
+            self.places = 2
+
+    trained: list[str] = []
+
+    def train(job: TrainJob) -> TrainResult:
+        trained.append(attempt_of(job))
+        return skilled(job)
+
+    place = Shrinking(train, early=frozenset({"sft#2"}))
+    carry_out(pipeline, beside(place))
+    assert trained[:3] == ["sft#2", "sft#1", "sft#3"]
+    assert place.names == ["sft#1", "sft#2", "sft#3"]
+
+
 def test_an_error_of_a_training_is_on_record_in_its_turn(pipeline: Path) -> None:
     def train(job: TrainJob) -> TrainResult:
         return TrainResult(error="diverged", failure="diverged") if attempt_of(job) == "sft#2" else skilled(job)
@@ -295,6 +325,63 @@ def test_a_kill_at_any_event_changes_nothing(pipeline: Path) -> None:
         }
 
 
+# --- a run that stops before its verdict, or has too few cases --------------------------------------------------------
+
+
+class Checkpointed(Side):
+    """Each training leaves a checkpoint as soon as it has begun."""
+
+    def begin(self, job: TrainJob) -> Rehearsed:
+        (checkpoints_of(job) / "checkpoint-1").mkdir(parents=True, exist_ok=True)
+        return super().begin(job)
+
+
+def open_broken(path: str) -> ScriptedModel:
+    def answer(case: Case) -> str:
+        raise RuntimeError("the model is broken")
+
+    return ScriptedModel(answer, name=path, sha256=open_model(path).sha256)
+
+
+@pytest.mark.parametrize("waits_for", ["a model that answers", "people"])
+def test_what_was_begun_ahead_stays_for_a_run_that_will_go_on(pipeline: Path, waits_for: str) -> None:
+    said: list[str] = []
+    place = Checkpointed(passes_at(1))
+    given = replace(beside(place), say=said.append)
+    if waits_for == "people":
+        pipeline.write_text(pipeline.read_text().replace("[exact]", "[{human: labels.jsonl}]", 1))
+        verdict = carry_out(pipeline, given).verdict
+    else:
+        verdict = carry_out(pipeline, replace(given, open_model=open_broken)).verdict
+    assert verdict is (Verdict.INCONCLUSIVE if waits_for == "people" else Verdict.INVALID)
+    assert place.running == []
+    assert not [line for line in said if "removed" in line]
+    left = {path.parent.parent.name for path in pipeline.parent.glob("run/sft/*/*/checkpoint-1")}
+    assert left == {"attempt-1", "attempt-2", "attempt-3"}
+
+
+def test_the_same_command_resumes_what_was_begun_ahead(pipeline: Path) -> None:
+    carry_out(pipeline, replace(beside(Checkpointed(passes_at(2))), open_model=open_broken))
+    said: list[str] = []
+    carry_out(pipeline, replace(beside(Checkpointed(passes_at(2))), say=said.append))
+    resumed = [line.partition(": ")[0] for line in said if "resuming the training from its checkpoint" in line]
+    assert sorted(resumed) == ["sft#2", "sft#3"]
+    assert "sft#3: its training was begun ahead, and is not needed: removed" in said
+
+
+def test_what_was_begun_ahead_is_removed_if_the_bank_is_too_small_to_go_on(tmp_path: Path) -> None:
+    text = PIPELINE.replace("retrain: {max_attempts: 3, rows: [2, 4, 8]}", RETRAIN)
+    path = write_pipeline(tmp_path / "project", text, bank=12)
+    said: list[str] = []
+    run = carry_out(path, replace(beside(Side(passes_at(9))), say=said.append))
+    assert run.verdict is Verdict.INCONCLUSIVE
+    assert run.reason.startswith("stage sft: gate sft#2")
+    assert [line for line in said if "removed" in line] == [
+        f"sft#{number}: its training was begun ahead, and is not needed: removed" for number in (2, 3)
+    ]
+    assert [folder.name for folder in (path.parent / "run" / "sft").iterdir()] == ["attempt-1"]
+
+
 # --- processes -------------------------------------------------------------------------------------------------------
 
 STUB = """
@@ -335,9 +422,11 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path) -> None:
     place = TrainingProcesses(2, cores=9, gpus=("3", "5"), command=(sys.executable, "-c", STUB))
     one, two = (place.begin(job_in(tmp_path / name, "waits")) for name in "ab")
     try:
+        assert one.is_running
         assert [told(tmp_path / name)["OMP_NUM_THREADS"] for name in "ab"] == ["4", "4"]
         assert [told(tmp_path / name)["CUDA_VISIBLE_DEVICES"] for name in "ab"] == ["3", "5"]
         one.stop()
+        assert not one.is_running
         three = place.begin(job_in(tmp_path / "c", "ends"))
         assert told(tmp_path / "c")["CUDA_VISIBLE_DEVICES"] == "3"  # the place that became free
         result = three.result()
@@ -349,6 +438,14 @@ def test_each_process_has_its_share_of_the_machine(tmp_path: Path) -> None:
     for name in "ab":
         with pytest.raises(ProcessLookupError):
             os.kill(int(told(tmp_path / name)["pid"]), 0)
+
+
+def test_no_place_is_kept_for_trainings_that_never_run_at_once() -> None:
+    for count, places in ((2, 2), (3, 3), (8, 3)):
+        place = _places(Processes(count), print)
+        assert place is not None
+        assert place.places == places
+    assert _places(Processes(1), print) is None
 
 
 def test_threads_that_are_set_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

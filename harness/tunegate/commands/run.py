@@ -26,6 +26,7 @@ from tunegate.record.record import RunRecord
 from tunegate.record.run_log import RunLog
 from tunegate.training.pipeline_run import PipelineRun
 from tunegate.training.ray_trainings import RayTrainings
+from tunegate.training.search import RANDOM_TRIALS
 from tunegate.training.side_by_side import SideBySide, TrainingProcesses, visible_gpus
 from tunegate.training.tools import Tools
 from tunegate.training.trainer import SubprocessTrainer, forking_trainer
@@ -95,5 +96,6 @@ def _places(executor: Executor, say: Callable[[str], None]) -> SideBySide | None
     from tunegate.executors.ray_nodes import RayNodes
 
     if isinstance(executor, Processes) and executor.count > 1:
-        return TrainingProcesses(executor.count, usable_cores(), visible_gpus())
+        at_once = min(executor.count, RANDOM_TRIALS)  # the others depend on an outcome
+        return TrainingProcesses(at_once, usable_cores(), visible_gpus())
     return RayTrainings(executor, say) if isinstance(executor, RayNodes) else None

@@ -17,8 +17,8 @@ from tunegate.exceptions import CannotJudge
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
-from tunegate.models.machine import cores
 from tunegate.models.model import Model
+from tunegate.processes import usable_cores
 
 STDERR = 2
 """The file descriptor: what a model prints must not mix with `--json`."""
@@ -55,7 +55,7 @@ class ProcessWorker:
     def __init__(self, number: int, count: int, timeout_s: float) -> None:
         self._number, self._timeout_s = number, timeout_s
         ours, theirs = socket.socketpair()
-        environment = {"OMP_NUM_THREADS": str(max(1, cores() // count)), **os.environ}
+        environment = {"OMP_NUM_THREADS": str(max(1, usable_cores() // count)), **os.environ}
         command = [*COMMAND, str(theirs.fileno()), str(number)]
         try:
             self._process = subprocess.Popen(

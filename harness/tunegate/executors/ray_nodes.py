@@ -118,21 +118,22 @@ def shares_of(
     return shares
 
 
+def actor_on(ray: Any, share: Share, kind: type[Any]) -> Any:
+    """A new actor of this class, with this share of its node. Ray neither restarts it nor repeats its calls."""
+    on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(share.node, soft=False)
+    actor = ray.remote(kind).options(
+        num_gpus=share.gpus, num_cpus=share.cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=on_node
+    )
+    return actor.remote()
+
+
 class RayWorker:
     """An actor that holds the model, and the reference to it."""
 
     def __init__(self, ray: Any, share: Share, number: int, timeout_s: float) -> None:
         self._ray, self._timeout_s = ray, timeout_s
         self._place = f"worker {number + 1} on {share.host} (node {share.node:.8})"
-        on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(share.node, soft=False)
-        actor = ray.remote(Remote).options(
-            num_gpus=share.gpus,
-            num_cpus=share.cpus,
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy=on_node,
-        )
-        self._actor = actor.remote()
+        self._actor = actor_on(ray, share, Remote)
         self.ready = self._actor.ready.remote()
 
     @property

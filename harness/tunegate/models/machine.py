@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from tunegate.models.timing import Fact
+from tunegate.processes import usable_cores
 from tunegate.versions import installed_versions
 
 REPEATS = 41
@@ -40,17 +41,12 @@ def repeat_share(clock: Callable[[], float] = time.perf_counter, work: Callable[
     return sum(one > SLOW * usual for one in times) / REPEATS
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def machine_facts() -> dict[str, Fact]:
     """Processor, cores, memory, GPU, threads and versions of this machine, and its `repeat_share`, all by name."""
     torch: Any = sys.modules.get("torch")  # a model that needs it has imported it
     facts: dict[str, Fact] = {
         "cpu": _cpu(),
-        "cores": cores(),
+        "cores": usable_cores(),
         "repeat_share": round(repeat_share(), 3),
         **installed_versions(),
     }

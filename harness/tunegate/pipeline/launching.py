@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunegate.exceptions import ConfigError
 from tunegate.models.fingerprint import file_sha256
@@ -42,14 +42,19 @@ def check_processes(launcher: LauncherSpec | None, cores: int | None = None) -> 
         )
 
 
-def check_config(path: Path) -> None:
-    """Raise ConfigError for a file that is not a configuration of accelerate."""
+def read_config(path: Path) -> Mapping[str, Any]:
+    """The settings in a configuration of accelerate; raises ConfigError for a file that is none."""
     data: Any = load_yaml(path).data
+    settings = cast("Mapping[str, Any]", data if isinstance(data, Mapping) else {})
     for key in ("compute_environment", "distributed_type"):
-        if not isinstance(data, Mapping) or key not in data:
+        if key not in settings:
             raise ConfigError(
                 f"{path}: {key}: missing; run `accelerate config --config_file {path.name}` to write the file"
             )
+    machines = settings.get("num_machines", 1)
+    if type(machines) is not int or machines < 1:
+        raise ConfigError(f"{path}: num_machines: expected a whole number of at least 1, got {machines!r}")
+    return settings
 
 
 def config_sha256(launcher: LauncherSpec | None) -> str:
@@ -57,14 +62,8 @@ def config_sha256(launcher: LauncherSpec | None) -> str:
     return "" if launcher is None or launcher.config_file is None else file_sha256(Path(launcher.config_file))
 
 
-def _machines(config: Path) -> int:
-    """How many machines train together, by a configuration of accelerate."""
-    data: Any = load_yaml(config).data
-    return int(data.get("num_machines", 1))
-
-
 def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folder: Path) -> list[str]:
-    """The command that starts `command` (Python, `-m`, a module) with the settings of `launcher`.
+    """The command that starts `command` (Python with its options, `-m`, a module) with the settings of `launcher`.
 
     `launcher` is `TrainJob.launcher`; a configuration file, if needed, is written to `folder`.
     """
@@ -75,13 +74,14 @@ def command_of(command: Sequence[str], launcher: Mapping[str, Any] | None, folde
         config = str(folder / "launch.json")  # accelerate reads JSON as well as YAML
         Path(config).write_text(json.dumps(ON_ONE_MACHINE | {"num_processes": processes}), encoding="utf-8")
     threads = max(1, (os.cpu_count() or 1) // processes)
-    python, *module = command
+    *python, module_option, module = command
+    machines = read_config(Path(config)).get("num_machines", 1)
     options = {
         "config_file": config,
         "num_processes": processes,
         "num_cpu_threads_per_process": threads,
         # any free port: two trainings may run on one machine; several machines meet at the port of the file
-        **({} if _machines(Path(config)) > 1 else {"main_process_port": 0}),
+        **({} if machines > 1 else {"main_process_port": 0}),
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return [python, "-m", "accelerate.commands.launch", *flags, *module]
+    return [*python, "-m", "accelerate.commands.launch", *flags, module_option, module]

@@ -21,7 +21,7 @@ from tunegate.hashes import ascii_json
 from tunegate.pipeline.default_ladders import completed
 from tunegate.pipeline.inspect_spec import check_inspect
 from tunegate.pipeline.ladders import args_set_by, first_settings, require_optuna
-from tunegate.pipeline.launching import check_config, check_processes, config_sha256
+from tunegate.pipeline.launching import check_processes, config_sha256, read_config
 from tunegate.pipeline.own_answers_check import check_own_answers
 from tunegate.pipeline.own_command import command_of, command_sha256
 from tunegate.pipeline.paired_banks import check_paired_banks
@@ -322,7 +322,7 @@ def _with_launch_file(stage: StageSpec, base_dir: Path) -> StageSpec:
     if stage.launcher is None or stage.launcher.config_file is None:
         return stage
     path = resolve(stage.launcher.config_file, base_dir)
-    check_config(path)
+    read_config(path)
     return stage.model_copy(update={"launcher": stage.launcher.model_copy(update={"config_file": str(path)})})
 
 

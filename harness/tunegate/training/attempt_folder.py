@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tunegate.data.training_data import Example, write_examples
 from tunegate.exceptions import Tampered
+from tunegate.record.record import AttemptRecord
 from tunegate.training.trainer import TrainJob, checkpoints_of
 
 IDENTITY = "training.json"
@@ -56,8 +57,9 @@ def prepare(folder: Path, job: TrainJob, examples: Sequence[Example], inputs: Ma
     return keep
 
 
-def remove_unrecorded(stage: Path, known: Collection[int]) -> None:
-    """Remove the folders of attempts of a stage that are not `known`: they were trained ahead, and are not needed."""
+def remove_untrained(stage: Path, attempts: Mapping[int, AttemptRecord]) -> None:
+    """Remove the folders of a stage whose trainings are not on record: they were begun ahead, and are not needed."""
+    known = {number for number, attempt in attempts.items() if attempt.trained or attempt.error is not None}
     for folder in () if stage.is_symlink() else stage.glob("attempt-*"):
         number = folder.name.removeprefix("attempt-")
         if number.isdecimal() and int(number) not in known:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from tunegate.checks.outcome import Verdict
 from tunegate.data.training_data import TrainingData
-from tunegate.exceptions import ConfigError, Inconclusive, Tampered
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.gates.ask_again import asker
 from tunegate.gates.book import Book, Draft, NoLedger
 from tunegate.gates.draw import GatePlace
@@ -153,13 +153,9 @@ class PipelineRun:
             return Verdict.INVALID, leaked
         model = ModelOnDisk(str(self.tools.model_folder(self.pipeline.model)), self._record().start["model_sha256"])
         for stage in self.pipeline.stages:
-            try:
-                verdict, reason, ended = StageRun(
-                    self.pipeline, stage, model, self.log, self._book, self.tools
-                ).execute()
-                model = ended if stage.role == "step" else model
-            except Inconclusive as error:
-                verdict, reason = Verdict.INCONCLUSIVE, str(error)
+            stage_run = StageRun(self.pipeline, stage, model, self.log, self._book, self.tools)
+            verdict, reason, ended = stage_run.execute()
+            model = ended if stage.role == "step" else model
             recorded = self._record().stages[stage.name]
             if (recorded.verdict, recorded.reason) != (verdict, reason):
                 luck = luck_of(stage, self.pipeline, self._record()) if verdict is Verdict.PASS else {}

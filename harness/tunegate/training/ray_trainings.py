@@ -23,7 +23,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateErro
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import WorkerLost
 from tunegate.executors.held_model import portable
-from tunegate.executors.ray_nodes import RayNodes, Share, cause_of, connected, in_words
+from tunegate.executors.ray_nodes import RayNodes, Share, actor_on, cause_of, connected, in_words
 from tunegate.models.open_model import model_sha256
 from tunegate.training.trainer import HELD, PYTHON, Trainer, TrainJob, TrainResult, result_of, written
 from tunegate.versions import installed_versions
@@ -109,10 +109,6 @@ class RayTrainings:
         now = time.monotonic()
         return [share for share in self.nodes.shares(ray) if now - self._lost.get(share.node, -AVOIDED_S) >= AVOIDED_S]
 
-    @property
-    def running(self) -> int:
-        return len(self._taken)
-
 
 class NodeLost(WorkerLost):
     """The place of a training ended, or cannot be reached."""
@@ -137,6 +133,10 @@ class RayTraining:
         self._thread = threading.Thread(target=self._follow, daemon=True, name=job.label)
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def ended(self) -> TrainResult:
         """Wait for the result. Raises CannotJudge if no node trains it; Tampered for other weights on a node."""
         self._wanted.set()
@@ -155,11 +155,11 @@ class RayTraining:
         self._thread.join()
 
     def _follow(self) -> None:
-        started, lost = time.monotonic(), self._lost
+        lost = self._lost
         try:
             while self._result is None and not self._stopped.is_set():
                 try:
-                    self._result = self._on_a_node(started)
+                    self._result = self._on_a_node()
                 except NodeLost as error:
                     lost.append(error)
                     if len(lost) == MAX_LOST:
@@ -172,7 +172,7 @@ class RayTraining:
         except Exception as error:  # Ray's own, for example if the cluster is gone
             self._fault = CannotJudge(f"executor ray: the training {self._job.label}: {cause_of(error)}")
 
-    def _on_a_node(self, started: float) -> TrainResult | None:
+    def _on_a_node(self) -> TrainResult | None:
         """Train at one place; None if this was stopped, or should try another place. Raises NodeLost."""
         share = self._place()
         if share is None:
@@ -180,7 +180,7 @@ class RayTraining:
         try:
             node = _Node(self._ray, share, self._trainings.nodes.timeout_s)
             try:
-                return self._trained(node, started)
+                return self._trained(node)
             except NodeLost:
                 self._trainings.avoid(share)
                 raise
@@ -196,13 +196,13 @@ class RayTraining:
                 return None
         return share
 
-    def _trained(self, node: _Node, started: float) -> TrainResult | None:
+    def _trained(self, node: _Node) -> TrainResult | None:
         if not self._is_ready(node):
             return None
         with self._trainings.at_work(node.share):
-            return self._watched(node, started)
+            return self._watched(node)
 
-    def _watched(self, node: _Node, started: float) -> TrainResult | None:
+    def _watched(self, node: _Node) -> TrainResult | None:
         self._trainings.say(f"{self._job.label}: trains on {node.place}")
         command = [*self._trainings.command, *written(self._job)]
         before = node.call("begin", command, str(Path.cwd()), self._job.model, installed_versions())
@@ -212,7 +212,7 @@ class RayTraining:
             for line in lines:
                 self._trainings.say(line)
             if ended is not None:
-                return self._ended(node, time.monotonic() - started, *ended)
+                return self._ended(node, *ended)
         return None
 
     def _is_ready(self, node: _Node) -> bool:
@@ -234,7 +234,7 @@ class RayTraining:
                 )
         return True
 
-    def _ended(self, node: _Node, seconds: float, returncode: int, sha256: str | None) -> TrainResult:
+    def _ended(self, node: _Node, returncode: int, seconds: float, sha256: str | None) -> TrainResult:
         self._was_killed = returncode < 0
         result = result_of(self._job, returncode, seconds)
         if result.error is None:
@@ -259,11 +259,7 @@ class _Node:
     def __init__(self, ray: Any, share: Share, timeout_s: float) -> None:
         self._ray, self.share, self._timeout_s = ray, share, timeout_s
         self.place = f"{share.host} (node {share.node:.8})"
-        on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(share.node, soft=False)
-        actor = ray.remote(Watched).options(
-            num_gpus=share.gpus, num_cpus=share.cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=on_node
-        )
-        self._actor = actor.remote()
+        self._actor = actor_on(ray, share, Watched)
         self._ready = self._actor.ready.remote()
 
     def is_ready(self, timeout_s: float) -> bool:
@@ -299,6 +295,7 @@ class Watched:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._started = 0.0
         self._lines: list[str] = []
         self._reader: threading.Thread | None = None
 
@@ -319,6 +316,7 @@ class Watched:
         _check_shared(job)
         _check_versions(versions)
         before = model_sha256(model)
+        self._started = time.monotonic()
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
@@ -333,12 +331,12 @@ class Watched:
         self._reader.start()
         return before
 
-    def progress(self, output: str) -> tuple[list[str], tuple[int, str | None] | None]:
-        """The lines since the last time; once the training has ended, also its exit code, and the hash of what it
-        left."""
+    def progress(self, output: str) -> tuple[list[str], tuple[int, float, str | None] | None]:
+        """The lines since the last time; once the training has ended, also its exit code, the seconds that its process
+        took, and the hash of what it left."""
         assert self._process is not None
         assert self._reader is not None
-        returncode = self._process.poll()
+        returncode, seconds = self._process.poll(), time.monotonic() - self._started
         if returncode is not None:
             self._reader.join(1.0)  # longer only if a process that the training started holds its output
             assert self._process.stdin is not None
@@ -346,7 +344,7 @@ class Watched:
         lines = [self._lines.pop(0) for _ in range(len(self._lines))]
         if returncode is None:
             return lines, None
-        return lines, (returncode, model_sha256(output) if Path(output).is_dir() else None)
+        return lines, (returncode, seconds, model_sha256(output) if Path(output).is_dir() else None)
 
     def _read(self, stream: IO[str]) -> None:
         with stream:

@@ -22,6 +22,11 @@ from tunegate.training.trainer import HELD, PYTHON, STDERR, TrainJob, TrainResul
 class Training(Protocol):
     """A training that was begun."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended: it needs its place."""
+        ...
+
     def result(self) -> TrainResult | None:
         """Wait until it has ended. As with `Trainer`, an error of the training is part of the result.
 
@@ -76,8 +81,9 @@ class Begun:
         return result
 
     def keep(self, count: int) -> None:
-        """Stop all but the first `count`, to make room; they begin again later, from their checkpoints."""
-        for number in sorted(self._by_attempt)[max(0, count) :]:
+        """Stop all that run but the first `count`, to make room; they begin again later, from their checkpoints."""
+        running = [number for number, (_, training) in sorted(self._by_attempt.items()) if training.is_running]
+        for number in running[max(0, count) :]:
             self._by_attempt.pop(number)[1].stop()
 
     def stop(self) -> list[int]:
@@ -147,6 +153,10 @@ class TrainingProcess:
 
         self._waiting = threading.Thread(target=wait, daemon=True, name=job.label)
         self._waiting.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._waiting.is_alive()
 
     def result(self) -> TrainResult | None:
         self._waiting.join()

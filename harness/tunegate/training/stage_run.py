@@ -11,7 +11,7 @@ from tunegate.checks.outcome import Verdict
 from tunegate.data.curriculum import in_order
 from tunegate.data.methods import method_of
 from tunegate.data.training_data import Example, write_examples, written_sha256
-from tunegate.exceptions import ConfigError, Tampered
+from tunegate.exceptions import ConfigError, Inconclusive, Tampered
 from tunegate.gates.book import Book
 from tunegate.models.model import Model
 from tunegate.models.shared_answers import SharedAnswers
@@ -21,6 +21,7 @@ from tunegate.pipeline.launching import config_sha256
 from tunegate.pipeline.leak_guard import told_by_model
 from tunegate.pipeline.own_answers_check import settings_of
 from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.record.awaiting import awaiting
 from tunegate.record.record import AttemptRecord, GateRecord
 from tunegate.record.run_log import RunLog
 from tunegate.record.stage_events import (
@@ -32,7 +33,7 @@ from tunegate.record.stage_events import (
     TrainingFailed,
 )
 from tunegate.training import row_numbers
-from tunegate.training.attempt_folder import identity_of, prepare, remove_unrecorded
+from tunegate.training.attempt_folder import identity_of, prepare, remove_untrained
 from tunegate.training.inspection import inspect_misses
 from tunegate.training.job import job_of, rows_of, scorer_of
 from tunegate.training.own_answers import RowsToTrain, ask_rows, by_row, is_raw, judged_before, preference_rows
@@ -61,15 +62,19 @@ class StageRun:
         self.side_by_side = tools.side_by_side
 
     def execute(self) -> tuple[Verdict, str, ModelOnDisk]:
-        """Train and gate until the gates pass or there is nothing left to try."""
+        """Train and gate until the gates pass, there is nothing left to try, or too few cases are left."""
         try:
-            decided = self._execute()
+            verdict, reason, model = self._execute()
+        except Inconclusive as error:
+            verdict, reason, model = Verdict.INCONCLUSIVE, str(error), self.start
         finally:
             ahead = self.begun.stop()
-        for number in ahead:
-            self.tools.say(f"{self.stage.name}#{number}: its training was begun ahead, and is not needed: removed")
-        remove_unrecorded(self.folder / self.stage.name, self._attempts().keys())
-        return decided
+        waits = verdict is Verdict.INCONCLUSIVE and awaiting(self.log.record)
+        if verdict is not Verdict.INVALID and not waits:  # otherwise the same command goes on
+            for number in ahead:
+                self.tools.say(f"{self.stage.name}#{number}: its training was begun ahead, and is not needed: removed")
+            remove_untrained(self.folder / self.stage.name, self._attempts())
+        return verdict, reason, model
 
     def _execute(self) -> tuple[Verdict, str, ModelOnDisk]:
         if self.stage.name not in self.log.record.stages:

@@ -35,7 +35,7 @@ SERVE = "--serve"
 """The option of `training_process` that makes it a server; its value is the descriptor of the socket."""
 MESSAGE_BYTES = 1 << 20
 ENDING_S = 10.0
-"""How long a server or a training may take to end when it is told to."""
+"""How long a training whose server was killed may take to end."""
 PR_SET_PDEATHSIG = 1
 """Of `prctl`, from linux/prctl.h."""
 GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -106,19 +106,16 @@ class TrainingServer:
             return json.loads(answer)["exit_code"] if answer else None
         finally:
             if not answer:  # the server ended, or Ctrl-C: a training must not outlive its parent, nor meet another
-                self.close(kill=True)
+                self.close()
                 _wait_until_unread(held)
             os.close(held)
 
-    def close(self, *, kill: bool = False) -> None:
-        """End the server, and with it its training."""
+    def close(self) -> None:
+        """Kill the server, and with it its training; a server without one has nothing to lose."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._process is not None and self._process.poll() is None:
-            if not kill:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(ENDING_S)
+        if self._process is not None:
             self._process.kill()
             self._process.wait()
 
