@@ -13,7 +13,7 @@ from tests.support.leak_helpers import GENES, prompts, read, rows, suite
 from tests.support.leaks_in_memory import compare_in_memory
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.leaks import survey
+from tunegate.leaks import leakage, survey
 from tunegate.leaks.leakage import compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 
@@ -65,6 +65,7 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
         Case(str(number), f"{row['context']} {row['question']}", (row["answer"],), row["context"])
         for number, row in enumerate(read(GENES / "bank.jsonl"))
     ][:120]
+    monkeypatch.setattr(leakage, "ALL_PAIRS", 10**6)  # above it, pairs are chosen, one way here and another way there
     expected = compare_in_memory(taught, [suite(*bank)])
     assert len(expected) > 5
     monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 50)

@@ -1,4 +1,5 @@
-"""The leakage comparison with all rows in memory and every text compared with all cases: blocks must agree with it."""
+"""The leakage comparison with all rows in memory and every text of every row compared with all cases, also if another
+row has the same text: blocks must agree with it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tunegate.text.minhash import NEARLY_THE_SAME, NearDuplicates
 
 
 def compare_in_memory(rows: Sequence[TrainRow], suites: Sequence[Suite]) -> list[Leak]:
-    train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
+    train, cases, parts = _apart(rows), case_texts(suites), question_texts(suites)
     pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
@@ -39,6 +40,15 @@ def compare_in_memory(rows: Sequence[TrainRow], suites: Sequence[Suite]) -> list
             pairs.add(kind, text, case, similarity)
     place = {(suite.name, case.id): at for at, (suite, case) in enumerate((s, c) for s in suites for c in s.cases)}
     return sorted(pairs.named(), key=lambda leak: (place[leak.suite, leak.case_id], leak.train_file, leak.train_row))
+
+
+def _apart(rows: Sequence[TrainRow]) -> list[TrainText]:
+    """The texts of each row by themselves: none can hide another."""
+    asked = {text.normal for text in train_texts(rows) if text.is_question}
+    train = [text for row in rows for text in train_texts([row])]
+    for text in train:
+        text.is_question = text.normal in asked
+    return train
 
 
 def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
@@ -60,7 +70,7 @@ def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], parts: Seq
             {run for length in lengths for run in runs(text.normal.split(), length)} & vocabulary.texts.keys()
             for text in train
         ]
-        for shared in found:
+        for shared in {text.normal: own for text, own in zip(train, found, strict=True)}.values():
             vocabulary.add(shared)
         match = Containment(grams, vocabulary, CONTAINED).matcher()
         matches = [
@@ -77,8 +87,8 @@ def _near_duplicates(train: Sequence[TrainText], cases: Sequence[CaseText]) -> I
     vocabulary = Vocabulary(shingles)
     longest = max(len(case.normal.split()) for case in compared) / NEARLY_THE_SAME
     near = [text for text in train if SHORTEST_COMPARED <= len(text.normal.split()) <= 2 * longest]
-    for text in near:
-        vocabulary.add(run for run in runs(text.normal.split(), SHINGLE) if run in vocabulary.texts)
+    for normal in {text.normal for text in near}:
+        vocabulary.add(run for run in runs(normal.split(), SHINGLE) if run in vocabulary.texts)
     match = NearDuplicates(shingles, vocabulary, NEARLY_THE_SAME).matcher()
     for text in near:
         yield from ((text, compared[at], share) for at, share in match(runs(text.normal.split(), SHINGLE)))

@@ -125,19 +125,21 @@ class _BlockReader:
     def __call__(self, rows: Sequence[TrainRow]) -> _Seen:
         per_row, digests, questions = array("I"), bytearray(), bytearray()
         known: dict[str, bytes] = {}
+        counted: set[bytes] = set()
         matching: set[bytes] = set()
         shared: dict[Shared, bytearray] = {}
         for row in rows:
             texts = train_texts([row])
             per_row.append(len(texts))
-            for text in texts.values():
-                digest = known.get(text.normal)
+            for text in texts:
+                digest = known.get(text.text)
                 if digest is None:
-                    digest = known[text.normal] = digest_of(text.normal)
-                    if (runs_of := self._shared(text)) is not None:
-                        shared.setdefault(runs_of, bytearray()).extend(digest)
+                    digest = known[text.text] = digest_of(text.normal)
                     if self._matches(text):
                         matching.add(digest)
+                    if digest not in counted and (runs_of := self._shared(text)) is not None:
+                        shared.setdefault(runs_of, bytearray()).extend(digest)
+                    counted.add(digest)
                 digests += digest
                 questions.append(text.is_question)
         plain = {key: bytes(value) for key, value in shared.items()}
@@ -196,15 +198,15 @@ class Survey:
         for number, start in wanted:
             row = next((row for at, row in numbered if at == number), None)
             own = self._row(number, start)
-            if row is None or set(map(digest_of, train_texts([row]))) != own:
+            if row is None or {digest_of(text.normal) for text in train_texts([row])} != own:
                 raise ConfigError(f"{row.file if row else 'training rows'}: the rows changed while they were compared")
             kept.append(row)
             beside |= own
         asked = self._asked(beside)
         found = train_texts(kept)
-        for text in found.values():
-            text.is_question = text.is_question or digest_of(text.normal) in asked
-        return list(found.values())
+        for text in found:
+            text.is_question = digest_of(text.normal) in asked
+        return found
 
     def _wanted_rows(self) -> list[tuple[int, int]]:
         """The number of each row to compare, and where its digests begin."""

@@ -33,7 +33,10 @@ class TrainRow:
 
 @dataclass(slots=True)
 class TrainText:
-    """A text of the training data, in its normal form, with all rows that contain it. `text` is the first row's."""
+    """A text of the training data as it is written, its normal form, and all rows that contain it.
+
+    Texts with the same normal form are kept apart: only one layout of them may be a leak (`short_prompts`).
+    """
 
     normal: str
     text: str
@@ -126,18 +129,21 @@ def _is_turn(value: Any) -> bool:
     return isinstance(value, Mapping) and "role" in value and isinstance(value.get("content"), str)  # pyright: ignore[reportUnknownMemberType]
 
 
-def train_texts(rows: Iterable[TrainRow]) -> dict[str, TrainText]:
-    """The distinct texts of training rows, by normal form."""
+def train_texts(rows: Iterable[TrainRow]) -> list[TrainText]:
+    """The distinct texts of training rows; a text is a question if any row asks it, however it is written there."""
     found: dict[str, TrainText] = {}
     for row in rows:
         for texts, is_question in ((row.questions, True), (row.answers, False)):
             for text in dict.fromkeys(form for one in texts for form in (one, laid_out(one))):
-                normal = normalised(text)
-                if normal:
-                    entry = found.setdefault(normal, TrainText(normal, text))
-                    entry.is_question = entry.is_question or is_question
-                    entry.rows[row.file, row.number] = None
-    return found
+                entry = found.get(text)
+                if entry is None:
+                    entry = found[text] = TrainText(normalised(text), text)
+                entry.is_question = entry.is_question or is_question
+                entry.rows[row.file, row.number] = None
+    asked = {text.normal for text in found.values() if text.is_question}
+    for text in found.values():
+        text.is_question = text.normal in asked
+    return [text for text in found.values() if text.normal]
 
 
 def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
