@@ -65,6 +65,15 @@ def test_each_layout_is_compared_by_meaning(order: int) -> None:
     assert [leak.train_row for leak in compare(taught, [prompts(CAPITAL)], looking)] == [2]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_case_with_the_same_words_is_compared_by_meaning(order: int) -> None:
+    vectors = {CAPITAL: (1.0, 0.0), "WHAT IS THE CAPITAL OF FRANCE": (0.0, 1.0), "France's capital?": (0.96, 0.28)}
+    looking = Looking(lambda texts: {text: numpy.array(vectors[text]) for text in texts}, 0.95)
+    cases = [Case("small", CAPITAL), Case("large", CAPITAL.upper()[:-1])][::order]
+    leaks = compare(rows("France's capital?"), [suite(*cases)], looking)
+    assert [(leak.case_id, leak.case_text) for leak in leaks] == [("small", CAPITAL)]
+
+
 WORDS = (
     "what is the capital of France",
     "what is BRCA1",

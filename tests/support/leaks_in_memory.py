@@ -26,13 +26,13 @@ from tunegate.text.minhash import NEARLY_THE_SAME, NearDuplicates
 
 def compare_in_memory(rows: Sequence[TrainRow], suites: Sequence[Suite]) -> list[Leak]:
     train, cases, parts = _apart(rows), case_texts(suites), question_texts(suites)
-    pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
+    pairs, counted, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, each(train, same_questions(parts)))),
-        ("containment", filter(counts, each(train, framed_questions(both)))),
-        ("containment", filter(counts, _sentences(train, both))),
-        ("containment", filter(counts, _contained(train, cases, parts))),
+        ("exact", counted(each(train, same_questions(parts)))),
+        ("containment", counted(each(train, framed_questions(both)))),
+        ("containment", counted(_sentences(train, both))),
+        ("containment", counted(_contained(train, cases, parts))),
         ("containment", each(train, inner_questions(both))),
         ("near_duplicate", _near_duplicates(train, cases)),
     ):
@@ -52,12 +52,13 @@ def _apart(rows: Sequence[TrainRow]) -> list[TrainText]:
 
 
 def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    short = {
-        case.normal: case
-        for case in reversed(cases)
+    short = [
+        case
+        for case in cases
         if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
-    }
-    return ((text, short[one], 1.0) for text in train for one in sentences(text.text) if one in short)
+    ]
+    apart = ((text, sentences(text.text)) for text in train)
+    return ((text, case, 1.0) for text, own in apart for case in short if case.normal in own)
 
 
 def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText]) -> Iterator[Match]:

@@ -93,13 +93,13 @@ def compare(
     cases, parts = case_texts(suites), question_texts(suites)
     surveyed = survey(rows, cases, parts, looking.progress, processes)
     train = surveyed.texts(rows) if looking.embed is None else train_texts(rows)
-    pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
+    pairs, counted, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, each(train, same_questions(parts)))),
-        ("containment", filter(counts, each(train, framed_questions(both)))),
-        ("containment", filter(counts, each(train, short_prompts(both)))),
-        ("containment", filter(counts, _contained(train, surveyed.index, looking.progress))),
+        ("exact", counted(each(train, same_questions(parts)))),
+        ("containment", counted(each(train, framed_questions(both)))),
+        ("containment", counted(each(train, short_prompts(both)))),
+        ("containment", counted(_contained(train, surveyed.index, looking.progress))),
         ("containment", each(train, inner_questions(both))),
         ("near_duplicate", _near_duplicates(train, surveyed.index, looking.progress)),
         ("embedding", _alike(train, cases, looking)),
