@@ -154,26 +154,26 @@ _PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?
 
 def inner_questions(cases: Sequence[CaseText]) -> Look:
     """Rows whose question is contained in a case's, and is most of it."""
-    index: dict[str, set[int]] = defaultdict(set)
-    compared = [case for case in cases if case.part in ("prompt", "question") and not case.needs_passage]
-    for number, case in enumerate(compared):
-        words = case.normal.split()
+    index: dict[str, set[str]] = defaultdict(set)
+    asking = (case for case in cases if case.part in ("prompt", "question"))
+    compared = by_normal_form(case for case in asking if not case.needs_passage)
+    for normal in compared:
+        words = normal.split()
         for at in range(len(words) - SHORTEST_RUN + 1):
-            index[" ".join(words[at : at + SHORTEST_RUN])].add(number)
+            index[" ".join(words[at : at + SHORTEST_RUN])].add(normal)
 
     def look(text: TrainText) -> Iterator[Found]:
         if not text.is_question:
             return
-        numbers = index.get(" ".join(text.normal.split(maxsplit=SHORTEST_RUN)[:SHORTEST_RUN]), ())
-        if not numbers or len(numbers) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
+        near = index.get(" ".join(text.normal.split(maxsplit=SHORTEST_RUN)[:SHORTEST_RUN]), ())
+        if not near or len(near) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
             return
-        near = (compared[number] for number in sorted(numbers))
-        holders = [case for case in near if f" {text.normal} " in f" {case.normal} "]
-        if len({case.normal for case in holders}) > OWN:
+        holders = sorted(normal for normal in near if f" {text.normal} " in f" {normal} ")
+        if len(holders) > OWN:
             return
-        for case in holders:
-            if case.normal != text.normal and length >= COVERED * case.length:
-                yield case, 1.0
+        for normal in holders:
+            if normal != text.normal and length >= COVERED * length_in_words(normal):
+                yield from ((case, 1.0) for case in compared[normal])
 
     return look
 

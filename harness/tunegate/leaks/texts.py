@@ -46,7 +46,7 @@ class TrainText:
 
 @dataclass(slots=True)
 class CaseText:
-    """A text of the suites, in its normal form, with all cases (suite, id) that contain it, in order."""
+    """A text of the suites, as it is written, its normal form, and all cases (suite, id) that contain it, in order."""
 
     normal: str
     text: str
@@ -157,7 +157,7 @@ def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
                 normal = normalised(text)
                 if not normal or (name == "reference" and answers[normal] > 1):
                     continue
-                found.setdefault((normal, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
+                found.setdefault((text, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
     return list(found.values())
 
 
