@@ -72,6 +72,15 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
     assert compare(taught, [suite(*bank)], processes=2) == expected
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    built: list[int] = []
+    build = survey.CaseIndex.__init__
+    monkeypatch.setattr(survey.CaseIndex, "__init__", lambda *texts: (built.append(1), build(*texts))[1])
+    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=processes)
+    assert len(built) == 1
+
+
 def test_a_question_that_another_block_asks_is_a_question() -> None:
     """The answer of row 1 is the prompt of row 9, so both rows leak it."""
     question = "Where does the river end?"
@@ -99,7 +108,7 @@ def test_rows_that_change_meanwhile_are_refused() -> None:
 
 
 def test_what_a_block_tells_of_rows_without_shared_words_does_not_grow_with_their_length() -> None:
-    read_block = survey._BlockReader(([], []))  # pyright: ignore[reportPrivateUsage]
+    read_block = survey._BlockReader(survey.CaseIndex([], []))  # pyright: ignore[reportPrivateUsage]
     short, long = (read_block(rows(*(f"{n} " * times for n in range(50)))) for times in (5, 500))
     assert len(short.digests) == len(long.digests) == 51 * survey.DIGEST + 49 * survey.DIGEST
     assert not short.shared

@@ -80,6 +80,10 @@ class CaseIndex:
         self.compared_lengths = range(SHORTEST_COMPARED, int(2 * (longest / NEARLY_THE_SAME)) + 1)
         """The numbers of words of texts that can be near-duplicates."""
 
+    def __reduce__(self) -> tuple[type[CaseIndex], tuple[Sequence[CaseText], Sequence[CaseText]]]:
+        """A worker gets the texts and builds the index itself: the runs are many times as large."""
+        return CaseIndex, (self.cases, self.parts)
+
     @property
     def groups(self) -> tuple[Runs, Runs, Runs]:
         return self.whole, self.of_parts, self.near
@@ -108,11 +112,11 @@ class _Seen:
 class _BlockReader:
     """Looks at the rows of a block; built once in each process."""
 
-    def __init__(self, texts: tuple[Sequence[CaseText], Sequence[CaseText]]) -> None:
-        cases, parts = texts
-        self._index = CaseIndex(cases, parts)
-        self._finder = self._index.finder()
-        self._numbers = [group.numbers for group in self._index.groups]
+    def __init__(self, index: CaseIndex) -> None:
+        cases, parts = index.cases, index.parts
+        self._index = index
+        self._finder = index.finder()
+        self._numbers = [group.numbers for group in index.groups]
         self._asked = {case.normal for case in cases if case.part == "prompt"}
         both = [*cases, *parts]
         self._looks: list[Look] = [
@@ -242,7 +246,7 @@ def survey(
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    for block in in_order(_BlockReader, (cases, parts), _blocks(rows), processes):
+    for block in in_order(_BlockReader, found.index, _blocks(rows), processes):
         found.per_row += block.per_row
         found.digests += block.digests
         found.questions += block.questions
