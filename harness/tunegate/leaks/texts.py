@@ -18,7 +18,7 @@ from tunegate.text.words import length_in_words, spaced
 SHORTEST_COMPARED = 5
 """Cases with fewer words leak only if a whole training prompt is the same: "add item to order" is common."""
 STOCK_ANSWER_ROWS = 10
-"""A reference in more training texts than this is a stock answer: taught on purpose, and not one case's secret."""
+"""A reference in more training rows than this is a stock answer: taught on purpose, and not one case's secret."""
 
 
 @dataclass(frozen=True, slots=True)
