@@ -42,6 +42,18 @@ def test_the_json(train: Path, bank: Bank, capsys: Capture) -> None:
     ]
 
 
+@pytest.mark.parametrize("leak", [1, 2])
+def test_a_row_with_the_same_words_hides_no_leak(bank: Bank, capsys: Capture, leak: int) -> None:
+    """Only one of two rows has the question as a sentence of its own; whichever comes first, that row leaks."""
+    asked = [{"id": str(n), "prompt": f"What is the capital of land {n}?", "reference": "x"} for n in range(100)]
+    write_jsonl(bank.folder / "cases.jsonl", asked)
+    taught = ["Please answer: What is the capital of land 7?", "Please answer what is the capital of land 7"]
+    write_jsonl(bank.folder / "train.jsonl", [{"prompt": text} for text in (taught if leak == 1 else taught[::-1])])
+    assert main(["leakage", "train.jsonl", "--suite", bank.suite, "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)["leaks"]
+    assert [(one["train_row"], one["case_id"], one["train_text"]) for one in found] == [(leak, "7", taught[0])]
+
+
 def test_a_file_that_is_too_large_to_hold_is_compared_in_blocks(
     train: Path, bank: Bank, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from tests.support.leak_helpers import GENES, prompts, read, rows, suite
 from tests.support.leaks_in_memory import compare_in_memory
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
-from tunegate.leaks import survey
+from tunegate.leaks import leakage, survey
 from tunegate.leaks.leakage import compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 
@@ -65,10 +65,20 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
         Case(str(number), f"{row['context']} {row['question']}", (row["answer"],), row["context"])
         for number, row in enumerate(read(GENES / "bank.jsonl"))
     ][:120]
+    monkeypatch.setattr(leakage, "ALL_PAIRS", 10**6)  # above it, pairs are chosen, one way here and another way there
     expected = compare_in_memory(taught, [suite(*bank)])
     assert len(expected) > 5
     monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 50)
     assert compare(taught, [suite(*bank)], processes=2) == expected
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    built: list[int] = []
+    build = survey.CaseIndex.__init__
+    monkeypatch.setattr(survey.CaseIndex, "__init__", lambda *texts: (built.append(1), build(*texts))[1])
+    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=processes)
+    assert len(built) == 1
 
 
 def test_a_question_that_another_block_asks_is_a_question() -> None:
@@ -98,7 +108,7 @@ def test_rows_that_change_meanwhile_are_refused() -> None:
 
 
 def test_what_a_block_tells_of_rows_without_shared_words_does_not_grow_with_their_length() -> None:
-    read_block = survey._BlockReader(([], []))  # pyright: ignore[reportPrivateUsage]
+    read_block = survey._BlockReader(survey.CaseIndex([], []))  # pyright: ignore[reportPrivateUsage]
     short, long = (read_block(rows(*(f"{n} " * times for n in range(50)))) for times in (5, 500))
     assert len(short.digests) == len(long.digests) == 51 * survey.DIGEST + 49 * survey.DIGEST
     assert not short.shared

@@ -87,6 +87,16 @@ def test_a_stock_answer_gives_nothing_away_and_a_copied_one_does() -> None:
     assert compare(taught[:10], [both]) == []
 
 
+def test_a_stock_answer_is_counted_once_in_a_row_that_has_it_in_several_texts() -> None:
+    """A chat is compared both whole and turn by turn."""
+    answer = "We are sorry to hear that; open your orders and click the button."
+    chats = [[{"role": "user", "content": f"Help {n}"}, {"role": "assistant", "content": answer}] for n in range(11)]
+    taught = [row_as_it_is("t", n, {"messages": chat}) for n, chat in enumerate(chats)]
+    asked = suite(Case("c", "What now?", (answer,)))
+    assert compare(taught, [asked]) == []
+    assert {leak.train_row for leak in compare(taught[:10], [asked])} == set(range(10))
+
+
 def test_a_template_gives_nothing_away_and_what_fills_it_does() -> None:
     rng = random.Random(1)
     template = " ".join(words(rng, 40)) + " the patient is {} and no one else"

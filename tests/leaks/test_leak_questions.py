@@ -143,6 +143,44 @@ def test_a_question_about_a_passage_is_found_without_it_and_not_beside_another()
     assert case_ids(ENZYME, asked) == {"c2"}
 
 
+TITLE, MONTH = "What is the best title for the passage above?", "In which month does it begin?"
+RIVER = "The river rises in the hills and runs through seven towns before the sea."
+COMET = "A comet is a lump of ice and dust that comes near the sun every so many years."
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_row_that_asks_about_another_passage_hides_no_row_that_asks_without_one(order: int) -> None:
+    asked = prompts(f"{RIVER}\n\n{TITLE}\nA. Rivers\nB. Hills", f"{ENZYME}\nA. Bees\nB. Dances")
+    taught = [{"question": TITLE}, {"article": COMET, "question": TITLE}]
+    rows = [row_as_it_is("t.jsonl", number, row) for number, row in enumerate(taught, 1)][::order]
+    assert [(leak.train_row, leak.case_id) for leak in compare(rows, [asked])] == [(1, "c1")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("question", [TITLE, MONTH])
+def test_a_case_that_asks_about_a_passage_hides_no_case_that_asks_without_one(question: str, order: int) -> None:
+    both = [
+        Case("with", f"{RIVER}\n\n{question}\nA. Rivers\nB. Hills"),
+        Case("without", f"{question}\nA. Bees\nB. Ice"),
+    ]
+    asked = suite(*both[::order], *(Case(q, listed(q)) for q in OPTIONS))
+    assert case_ids(f"{COMET}\n\n{question}\nA. Comets\nB. Ice", asked) == {"without"}
+    assert case_ids(question, asked) == {"with", "without"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_bare_case_hides_no_case_with_the_same_question_in_a_frame(order: int) -> None:
+    asked = suite(*[Case("bare", SHORT), Case("framed", listed(SHORT))][::order], Case("other", listed(PLANET)))
+    assert case_ids(f"I wonder. {SHORT} Please answer.", asked) == {"bare", "framed"}
+
+
+def test_layouts_of_one_case_do_not_make_its_words_common() -> None:
+    whole = f"{ENZYME[:-1]} and how is it found in newborn children"
+    layouts = [f"{whole[:at]}, {whole[at + 1 :]}" for at, sign in enumerate(whole) if sign == " "]
+    assert case_ids(ENZYME, prompts(whole)) == {"c1"}
+    assert len(case_ids(ENZYME, prompts(*layouts))) == len(layouts) == 19
+
+
 def test_a_long_option_that_is_taught_as_an_answer_gives_its_case_away() -> None:
     option = "the enzyme that turns phenylalanine into tyrosine is missing in the liver"
     asked = prompts(f"Why do they fall ill?\nA. {option}\nB. nobody knows", f"{ENZYME}\nA. one\nB. two")

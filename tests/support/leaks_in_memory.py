@@ -1,4 +1,5 @@
-"""The leakage comparison with all rows in memory and every text compared with all cases: blocks must agree with it."""
+"""The leakage comparison with all rows in memory and every text of every row compared with all cases, also if another
+row has the same text: blocks must agree with it."""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ from tunegate.text.minhash import NEARLY_THE_SAME, NearDuplicates
 
 
 def compare_in_memory(rows: Sequence[TrainRow], suites: Sequence[Suite]) -> list[Leak]:
-    train, cases, parts = list(train_texts(rows).values()), case_texts(suites), question_texts(suites)
-    pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
+    train, cases, parts = _apart(rows), case_texts(suites), question_texts(suites)
+    pairs, counted, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, each(train, same_questions(parts)))),
-        ("containment", filter(counts, each(train, framed_questions(both)))),
-        ("containment", filter(counts, _sentences(train, both))),
-        ("containment", filter(counts, _contained(train, cases, parts))),
+        ("exact", counted(each(train, same_questions(parts)))),
+        ("containment", counted(each(train, framed_questions(both)))),
+        ("containment", counted(_sentences(train, both))),
+        ("containment", counted(_contained(train, cases, parts))),
         ("containment", each(train, inner_questions(both))),
         ("near_duplicate", _near_duplicates(train, cases)),
     ):
@@ -41,13 +42,23 @@ def compare_in_memory(rows: Sequence[TrainRow], suites: Sequence[Suite]) -> list
     return sorted(pairs.named(), key=lambda leak: (place[leak.suite, leak.case_id], leak.train_file, leak.train_row))
 
 
+def _apart(rows: Sequence[TrainRow]) -> list[TrainText]:
+    """The texts of each row by themselves: none can hide another."""
+    asked = {text.normal for text in train_texts(rows) if text.is_question}
+    train = [text for row in rows for text in train_texts([row])]
+    for text in train:
+        text.is_question = text.normal in asked
+    return train
+
+
 def _sentences(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    short = {
-        case.normal: case
-        for case in reversed(cases)
+    short = [
+        case
+        for case in cases
         if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
-    }
-    return ((text, short[one], 1.0) for text in train for one in sentences(text.text) if one in short)
+    ]
+    apart = ((text, sentences(text.text)) for text in train)
+    return ((text, case, 1.0) for text, own in apart for case in short if case.normal in own)
 
 
 def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], parts: Sequence[CaseText]) -> Iterator[Match]:
@@ -60,7 +71,7 @@ def _contained(train: Sequence[TrainText], cases: Sequence[CaseText], parts: Seq
             {run for length in lengths for run in runs(text.normal.split(), length)} & vocabulary.texts.keys()
             for text in train
         ]
-        for shared in found:
+        for shared in {text.normal: own for text, own in zip(train, found, strict=True)}.values():
             vocabulary.add(shared)
         match = Containment(grams, vocabulary, CONTAINED).matcher()
         matches = [
@@ -77,8 +88,8 @@ def _near_duplicates(train: Sequence[TrainText], cases: Sequence[CaseText]) -> I
     vocabulary = Vocabulary(shingles)
     longest = max(len(case.normal.split()) for case in compared) / NEARLY_THE_SAME
     near = [text for text in train if SHORTEST_COMPARED <= len(text.normal.split()) <= 2 * longest]
-    for text in near:
-        vocabulary.add(run for run in runs(text.normal.split(), SHINGLE) if run in vocabulary.texts)
+    for normal in {text.normal for text in near}:
+        vocabulary.add(run for run in runs(normal.split(), SHINGLE) if run in vocabulary.texts)
     match = NearDuplicates(shingles, vocabulary, NEARLY_THE_SAME).matcher()
     for text in near:
         yield from ((text, compared[at], share) for at, share in match(runs(text.normal.split(), SHINGLE)))

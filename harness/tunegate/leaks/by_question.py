@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from tunegate.cases.case import asked
@@ -28,7 +29,7 @@ OWN = 2
 
 def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
     """The questions of prompts with more text than the question, and the long options that only one case has."""
-    found: dict[tuple[str, str], CaseText] = {}
+    found: dict[tuple[str, str, str, bool], CaseText] = {}
     for suite in suites:
         prompts = [
             (case, asked(prompt), segments(asked(prompt)))
@@ -42,7 +43,8 @@ def question_texts(suites: Iterable[Suite]) -> list[CaseText]:
             texts = [*(CaseText(option, option, "option") for option in own), *_questions_in(parts, shared)]
             for text in texts:
                 if text.normal != normalised(whole):
-                    found.setdefault((text.normal, text.part), text).cases[suite.name, case.id] = None
+                    alike = text.normal, text.part, text.asked, text.needs_passage
+                    found.setdefault(alike, text).cases[suite.name, case.id] = None
     return list(found.values())
 
 
@@ -76,23 +78,29 @@ def _units(question: Question) -> Iterator[tuple[Question, str]]:
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
+def by_normal_form(cases: Iterable[CaseText]) -> dict[str, list[CaseText]]:
+    """The texts of cases by normal form: several cases may ask the same, with a passage and without one."""
+    found: dict[str, list[CaseText]] = defaultdict(list)
+    for case in cases:
+        found[case.normal].append(case)
+    return found
+
+
 def same_questions(cases: Sequence[CaseText]) -> Look:
     """Rows that contain only the question of a case."""
-    wanted = {case.normal: case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS}
+    wanted = by_normal_form(case for case in cases if case.part == "question" and case.length >= FEWEST_WORDS)
 
     def look(text: TrainText) -> Iterator[Found]:
-        if text.is_question and text.normal in wanted:
-            yield wanted[text.normal], 1.0
+        if text.is_question:
+            yield from ((case, 1.0) for case in wanted.get(text.normal, ()))
 
     return look
 
 
 def framed_questions(cases: Sequence[CaseText]) -> Look:
     """Rows whose question, without its frame, is a case's question that is too short for runs of words."""
-    wanted: dict[str, list[CaseText]] = defaultdict(list)
-    for case in cases:
-        if case.part in ("prompt", "question") and FEWEST_WORDS <= case.length < SHORTEST_RUN:
-            wanted[case.normal].append(case)
+    asking = (case for case in cases if case.part in ("prompt", "question"))
+    wanted = by_normal_form(case for case in asking if FEWEST_WORDS <= case.length < SHORTEST_RUN)
     may_hold = holds_one_of(wanted)
 
     def look(text: TrainText) -> Iterator[Found]:
@@ -146,26 +154,26 @@ _PARTED = re.compile(r"[\n:：①<*]|^\W*\d{1,4}\s?[.)）．、]|(?:^|\s)[(（]?
 
 def inner_questions(cases: Sequence[CaseText]) -> Look:
     """Rows whose question is contained in a case's, and is most of it."""
-    index: dict[str, set[int]] = defaultdict(set)
-    compared = [case for case in cases if case.part in ("prompt", "question") and not case.needs_passage]
-    for number, case in enumerate(compared):
-        words = case.normal.split()
+    index: dict[str, set[str]] = defaultdict(set)
+    asking = (case for case in cases if case.part in ("prompt", "question"))
+    compared = by_normal_form(case for case in asking if not case.needs_passage)
+    for normal in compared:
+        words = normal.split()
         for at in range(len(words) - SHORTEST_RUN + 1):
-            index[" ".join(words[at : at + SHORTEST_RUN])].add(number)
+            index[" ".join(words[at : at + SHORTEST_RUN])].add(normal)
 
     def look(text: TrainText) -> Iterator[Found]:
         if not text.is_question:
             return
-        numbers = index.get(" ".join(text.normal.split(maxsplit=SHORTEST_RUN)[:SHORTEST_RUN]), ())
-        if not numbers or len(numbers) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
+        near = index.get(" ".join(text.normal.split(maxsplit=SHORTEST_RUN)[:SHORTEST_RUN]), ())
+        if not near or len(near) > COMMON or (length := length_in_words(text.normal)) < SHORTEST_RUN:
             return
-        near = (compared[number] for number in sorted(numbers))
-        holders = [case for case in near if f" {text.normal} " in f" {case.normal} "]
-        if len({case.normal for case in holders}) > OWN:
+        holders = sorted(normal for normal in near if f" {text.normal} " in f" {normal} ")
+        if len(holders) > OWN:
             return
-        for case in holders:
-            if case.normal != text.normal and length >= COVERED * case.length:
-                yield case, 1.0
+        for normal in holders:
+            if normal != text.normal and length >= COVERED * length_in_words(normal):
+                yield from ((case, 1.0) for case in compared[normal])
 
     return look
 
@@ -192,8 +200,9 @@ def _is_most(case: CaseText, text: TrainText) -> bool:
     return case.length >= COVERED * length_in_words(text.normal)
 
 
-def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], bool]:
-    """Whether a match may count: a question about a passage is a different question about another passage."""
+def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Iterable[Match]], Iterator[Match]]:
+    """Keeps the matches, and of each the rows, that may count: a question about a passage is a different question
+    about another passage."""
     beside: dict[tuple[str, int], list[str]] = {}
 
     def long_texts() -> dict[tuple[str, int], list[str]]:
@@ -204,14 +213,20 @@ def asked_without_a_passage(train: Sequence[TrainText]) -> Callable[[Match], boo
                         beside.setdefault(row, []).append(text.normal)
         return beside
 
-    def counts(match: Match) -> bool:
-        text, case, _ = match
-        if not case.needs_passage:
-            return not case.asked or f" {case.asked} " in f" {text.normal} "
-        others = (other for row in text.rows for other in long_texts().get(row, ()) if case.normal not in other)
-        return _alone(text, case) and not any(others)
+    def beside_another(row: tuple[str, int], case: CaseText) -> bool:
+        return any(case.normal not in other for other in long_texts().get(row, ()))
 
-    return counts
+    def counted(matches: Iterable[Match]) -> Iterator[Match]:
+        for text, case, share in matches:
+            if not case.needs_passage:
+                if not case.asked or f" {case.asked} " in f" {text.normal} ":
+                    yield text, case, share
+            elif _alone(text, case):
+                rows = {row: None for row in text.rows if not beside_another(row, case)}
+                if rows:
+                    yield replace(text, rows=rows), case, share
+
+    return counted
 
 
 def _alone(text: TrainText, case: CaseText) -> bool:

@@ -14,9 +14,10 @@ Text that a template puts into every prompt has little weight (`grams`). docs/le
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from tunegate.data.training_data import TrainingData
@@ -91,14 +92,14 @@ def compare(
     rows = list(rows) if isinstance(rows, Iterator) else rows
     cases, parts = case_texts(suites), question_texts(suites)
     surveyed = survey(rows, cases, parts, looking.progress, processes)
-    train = surveyed.texts(rows) if looking.embed is None else list(train_texts(rows).values())
-    pairs, counts, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
+    train = surveyed.texts(rows) if looking.embed is None else train_texts(rows)
+    pairs, counted, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (
         ("exact", _exact(train, cases)),
-        ("exact", filter(counts, each(train, same_questions(parts)))),
-        ("containment", filter(counts, each(train, framed_questions(both)))),
-        ("containment", filter(counts, each(train, short_prompts(both)))),
-        ("containment", filter(counts, _contained(train, surveyed.index, looking.progress))),
+        ("exact", counted(each(train, same_questions(parts)))),
+        ("containment", counted(each(train, framed_questions(both)))),
+        ("containment", counted(each(train, short_prompts(both)))),
+        ("containment", counted(_contained(train, surveyed.index, looking.progress))),
         ("containment", each(train, inner_questions(both))),
         ("near_duplicate", _near_duplicates(train, surveyed.index, looking.progress)),
         ("embedding", _alike(train, cases, looking)),
@@ -110,11 +111,14 @@ def compare(
 
 
 class _Pairs:
-    """The pairs found so far: all of them while they are few, and always the best of each row and each case."""
+    """The pairs found so far: all of them while they are few, and always the best of each row and each case.
+
+    A pair has the text of its row that is most similar to the case.
+    """
 
     def __init__(self) -> None:
-        self._all: dict[tuple[str, int, str, str], Leak] = {}
-        self._best: dict[tuple[str, str | int], Leak] = {}
+        self._all: dict[tuple[str | int, ...], Leak] = {}
+        self._best: dict[tuple[str | int, ...], Leak] = {}
 
     def add(self, kind: str, text: TrainText, case: CaseText, similarity: float) -> None:
         rows, cases = list(text.rows), list(case.cases)
@@ -123,24 +127,37 @@ class _Pairs:
         for (file, row), (suite, case_id) in product(rows, cases) if few else covering:
             leak = Leak("", file, row, suite, case_id, kind, round(similarity, 4), text.text, case.text)
             if len(self._all) <= ALL_PAIRS:
-                self._all.setdefault((file, row, suite, case_id), leak)
+                _keep(self._all, (file, row, suite, case_id), leak)
             for key in ((file, row), (suite, case_id)):
-                best = self._best.setdefault(key, leak)
-                if best.kind == kind and best.similarity < leak.similarity:
-                    self._best[key] = leak
+                _keep(self._best, key, leak)
 
     def named(self) -> set[Leak]:
         return set(self._all.values() if len(self._all) <= ALL_PAIRS else self._best.values())
+
+
+def _keep(found: dict[tuple[str | int, ...], Leak], key: tuple[str | int, ...], leak: Leak) -> None:
+    """Keep the leak for this key, unless one of a surer kind is known, or one at least as good of its own."""
+    best = found.setdefault(key, leak)
+    if best.kind == leak.kind and _rank(best) < _rank(leak):
+        found[key] = leak
+
+
+def _rank(leak: Leak) -> tuple[float, int, str]:
+    """More is better: of equally similar texts, the shorter one. It does not depend on which text was found first."""
+    return leak.similarity, -len(leak.train_text), leak.train_text
 
 
 # --- ways to look --------------------------------------------------------------------------------------------------
 
 
 def _exact(train: Sequence[TrainText], cases: Sequence[CaseText]) -> Iterator[Match]:
-    questions = {text.normal: text for text in train if text.is_question}
+    questions: dict[str, list[TrainText]] = defaultdict(list)
+    for text in train:
+        if text.is_question:
+            questions[text.normal].append(text)
     for case in cases:
-        if case.part == "prompt" and case.normal in questions:
-            yield questions[case.normal], case, 1.0
+        if case.part == "prompt":
+            yield from ((text, case, 1.0) for text in questions.get(case.normal, ()))
 
 
 def _contained(train: Sequence[TrainText], index: CaseIndex, progress: Progress | None) -> Iterator[Match]:
@@ -157,11 +174,12 @@ def _contained(train: Sequence[TrainText], index: CaseIndex, progress: Progress 
 
 
 def _without_stock_answers(matches: Sequence[Match]) -> Iterator[Match]:
-    held: dict[int, int] = {}
+    held: dict[int, set[tuple[str, int]]] = defaultdict(set)
     for text, case, _ in matches:
-        held[id(case)] = held.get(id(case), 0) + len(text.rows)
+        if case.part in ("reference", "option"):
+            held[id(case)].update(islice(text.rows, STOCK_ANSWER_ROWS + 1))
     for text, case, share in matches:
-        if case.part not in ("reference", "option") or held[id(case)] <= STOCK_ANSWER_ROWS:
+        if len(held.get(id(case), ())) <= STOCK_ANSWER_ROWS:
             yield text, case, share
 
 

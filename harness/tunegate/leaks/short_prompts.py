@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from tunegate.leaks.by_question import Found, Look, holds_one_of
+from tunegate.leaks.by_question import Found, Look, by_normal_form, holds_one_of
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainText
 from tunegate.text.grams import SHORTEST_RUN
 from tunegate.text.normal_form import normalised, unescaped
@@ -14,16 +14,13 @@ from tunegate.text.words import has_words_of_one_character
 
 def short_prompts(cases: Sequence[CaseText]) -> Look:
     """Texts with a short prompt or question as a sentence or line of its own."""
-    short = {
-        case.normal: case
-        for case in reversed(cases)
-        if case.part in ("prompt", "question") and SHORTEST_COMPARED <= case.length < SHORTEST_RUN
-    }
+    asking = (case for case in cases if case.part in ("prompt", "question"))
+    short = by_normal_form(case for case in asking if SHORTEST_COMPARED <= case.length < SHORTEST_RUN)
     may_hold = holds_one_of(short)
 
     def look(text: TrainText) -> Iterator[Found]:
         if may_hold(text):
-            yield from ((short[sentence], 1.0) for sentence in sentences(text.text) if sentence in short)
+            yield from ((case, 1.0) for sentence in sentences(text.text) for case in short.get(sentence, ()))
 
     return look
 

@@ -80,6 +80,10 @@ class CaseIndex:
         self.compared_lengths = range(SHORTEST_COMPARED, int(2 * (longest / NEARLY_THE_SAME)) + 1)
         """The numbers of words of texts that can be near-duplicates."""
 
+    def __reduce__(self) -> tuple[type[CaseIndex], tuple[Sequence[CaseText], Sequence[CaseText]]]:
+        """A worker gets the texts and builds the index itself: the runs are many times as large."""
+        return CaseIndex, (self.cases, self.parts)
+
     @property
     def groups(self) -> tuple[Runs, Runs, Runs]:
         return self.whole, self.of_parts, self.near
@@ -108,11 +112,11 @@ class _Seen:
 class _BlockReader:
     """Looks at the rows of a block; built once in each process."""
 
-    def __init__(self, texts: tuple[Sequence[CaseText], Sequence[CaseText]]) -> None:
-        cases, parts = texts
-        self._index = CaseIndex(cases, parts)
-        self._finder = self._index.finder()
-        self._numbers = [group.numbers for group in self._index.groups]
+    def __init__(self, index: CaseIndex) -> None:
+        cases, parts = index.cases, index.parts
+        self._index = index
+        self._finder = index.finder()
+        self._numbers = [group.numbers for group in index.groups]
         self._asked = {case.normal for case in cases if case.part == "prompt"}
         both = [*cases, *parts]
         self._looks: list[Look] = [
@@ -125,19 +129,21 @@ class _BlockReader:
     def __call__(self, rows: Sequence[TrainRow]) -> _Seen:
         per_row, digests, questions = array("I"), bytearray(), bytearray()
         known: dict[str, bytes] = {}
+        counted: set[bytes] = set()
         matching: set[bytes] = set()
         shared: dict[Shared, bytearray] = {}
         for row in rows:
             texts = train_texts([row])
             per_row.append(len(texts))
-            for text in texts.values():
-                digest = known.get(text.normal)
+            for text in texts:
+                digest = known.get(text.text)
                 if digest is None:
-                    digest = known[text.normal] = digest_of(text.normal)
-                    if (runs_of := self._shared(text)) is not None:
-                        shared.setdefault(runs_of, bytearray()).extend(digest)
+                    digest = known[text.text] = digest_of(text.normal)
                     if self._matches(text):
                         matching.add(digest)
+                    if digest not in counted and (runs_of := self._shared(text)) is not None:
+                        shared.setdefault(runs_of, bytearray()).extend(digest)
+                    counted.add(digest)
                 digests += digest
                 questions.append(text.is_question)
         plain = {key: bytes(value) for key, value in shared.items()}
@@ -196,15 +202,15 @@ class Survey:
         for number, start in wanted:
             row = next((row for at, row in numbered if at == number), None)
             own = self._row(number, start)
-            if row is None or set(map(digest_of, train_texts([row]))) != own:
+            if row is None or {digest_of(text.normal) for text in train_texts([row])} != own:
                 raise ConfigError(f"{row.file if row else 'training rows'}: the rows changed while they were compared")
             kept.append(row)
             beside |= own
         asked = self._asked(beside)
         found = train_texts(kept)
-        for text in found.values():
-            text.is_question = text.is_question or digest_of(text.normal) in asked
-        return list(found.values())
+        for text in found:
+            text.is_question = digest_of(text.normal) in asked
+        return found
 
     def _wanted_rows(self) -> list[tuple[int, int]]:
         """The number of each row to compare, and where its digests begin."""
@@ -240,7 +246,7 @@ def survey(
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    for block in in_order(_BlockReader, (cases, parts), _blocks(rows), processes):
+    for block in in_order(_BlockReader, found.index, _blocks(rows), processes):
         found.per_row += block.per_row
         found.digests += block.digests
         found.questions += block.questions

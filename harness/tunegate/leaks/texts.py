@@ -18,7 +18,7 @@ from tunegate.text.words import length_in_words, spaced
 SHORTEST_COMPARED = 5
 """Cases with fewer words leak only if a whole training prompt is the same: "add item to order" is common."""
 STOCK_ANSWER_ROWS = 10
-"""A reference in more training texts than this is a stock answer: taught on purpose, and not one case's secret."""
+"""A reference in more training rows than this is a stock answer: taught on purpose, and not one case's secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class TrainRow:
 
 @dataclass(slots=True)
 class TrainText:
-    """A text of the training data, in its normal form, with all rows that contain it. `text` is the first row's."""
+    """A text of the training data as it is written, its normal form, and all rows that contain it.
+
+    Texts with the same normal form are kept apart: only one layout of them may be a leak (`short_prompts`).
+    """
 
     normal: str
     text: str
@@ -43,7 +46,7 @@ class TrainText:
 
 @dataclass(slots=True)
 class CaseText:
-    """A text of the suites, in its normal form, with all cases (suite, id) that contain it, in order."""
+    """A text of the suites, as it is written, its normal form, and all cases (suite, id) that contain it, in order."""
 
     normal: str
     text: str
@@ -126,18 +129,21 @@ def _is_turn(value: Any) -> bool:
     return isinstance(value, Mapping) and "role" in value and isinstance(value.get("content"), str)  # pyright: ignore[reportUnknownMemberType]
 
 
-def train_texts(rows: Iterable[TrainRow]) -> dict[str, TrainText]:
-    """The distinct texts of training rows, by normal form."""
+def train_texts(rows: Iterable[TrainRow]) -> list[TrainText]:
+    """The distinct texts of training rows; a text is a question if any row asks it, however it is written there."""
     found: dict[str, TrainText] = {}
     for row in rows:
         for texts, is_question in ((row.questions, True), (row.answers, False)):
             for text in dict.fromkeys(form for one in texts for form in (one, laid_out(one))):
-                normal = normalised(text)
-                if normal:
-                    entry = found.setdefault(normal, TrainText(normal, text))
-                    entry.is_question = entry.is_question or is_question
-                    entry.rows[row.file, row.number] = None
-    return found
+                entry = found.get(text)
+                if entry is None:
+                    entry = found[text] = TrainText(normalised(text), text)
+                entry.is_question = entry.is_question or is_question
+                entry.rows[row.file, row.number] = None
+    asked = {text.normal for text in found.values() if text.is_question}
+    for text in found.values():
+        text.is_question = text.normal in asked
+    return [text for text in found.values() if text.normal]
 
 
 def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
@@ -151,7 +157,7 @@ def case_texts(suites: Iterable[Suite]) -> list[CaseText]:
                 normal = normalised(text)
                 if not normal or (name == "reference" and answers[normal] > 1):
                     continue
-                found.setdefault((normal, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
+                found.setdefault((text, name), CaseText(normal, text, name)).cases[suite.name, case.id] = None
     return list(found.values())
 
 
