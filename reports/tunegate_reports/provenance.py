@@ -101,7 +101,9 @@ def _attempt_rows(view: View) -> Iterator[tuple[str, dict[str, object]]]:
 def _gate_rows(gate: GateRecord) -> dict[str, str]:
     names = ("suite_sha256", "model", "model_sha256", "dtype", "seed", "checks", "settings", "terms")
     servers = {"servers": servers_in_words(gate)} if gate.servers else {}
-    return flat({name: getattr(gate, name) for name in names} | servers | _workers("answered by", gate.executor))
+    halved = {} if gate.halved_batch is None else {"batches reduced to": gate.halved_batch}
+    facts = {name: getattr(gate, name) for name in names} | servers | halved
+    return flat(facts | _workers("answered by", gate.executor))
 
 
 def _workers(what: str, executor: Mapping[str, Any] | None) -> dict[str, str]:

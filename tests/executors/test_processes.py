@@ -92,6 +92,14 @@ def test_no_worker_imports_from_the_working_folder(project: Path) -> None:
     assert not Path("ran").exists()
 
 
+def test_batches_that_a_worker_reduced_are_told_and_on_record(project: Path, capsys: Capture) -> None:
+    command = "--run", "run", "--executor", "processes:2"
+    assert gate(write_stub(project / "stub", halved_batch=2), *command) == 0
+    assert "batches were reduced to 2; --batch-size 2 saves the attempts" in capsys.readouterr().out
+    assert read_run(Path("run")).gates["suite"].halved_batch == 2
+    assert "batches reduced to" in Path("run/report.html").read_text()
+
+
 def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
     stub = project / "stub"
     cases = load_suite(Path("suite.yaml"), build_check).cases

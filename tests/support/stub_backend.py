@@ -28,6 +28,7 @@ class Stub:
     def __init__(self, folder, plan):
         self.folder, self.plan = folder, plan
         self.name, self.dtype, self.block_size = "stub:" + str(folder), None, plan.get("block_size", 4)
+        self.halved_batch = plan.get("halved_batch")
         firsts = folder / "opened"
         with open(firsts, "a") as file:
             file.write(str(os.getpid()) + "\\n")

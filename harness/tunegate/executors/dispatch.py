@@ -23,12 +23,13 @@ MAX_LOST = 3
 
 @dataclass
 class Tally:
-    """What one worker did: how many blocks of this draw it answered, its peak memory, and why it is lost ("" while it
-    works)."""
+    """What one worker did: how many blocks of this draw it answered, its peak memory, the size that its batches were
+    reduced to, if they were, and why it is lost ("" while it works)."""
 
     place: str
     blocks: int = 0
     peak_bytes: int | None = None
+    halved_batch: int | None = None
     lost: str = ""
 
 
@@ -131,7 +132,8 @@ class Dispatcher:
                 return
             tally = self._workers[worker]
             with self._changed:
-                tally.blocks, tally.peak_bytes = tally.blocks + 1, reply.peak_bytes
+                tally.blocks += 1
+                tally.peak_bytes, tally.halved_batch = reply.peak_bytes, reply.halved_batch
                 self._with_worker.remove(block.id)
                 self._replies[block.id] = reply
                 self._changed.notify_all()

@@ -13,6 +13,7 @@ from tunegate.models.blocks import Block
 from tunegate.models.model import Model, Response, notes_of, templates_of
 from tunegate.models.open_model import is_backend, open_model
 from tunegate.models.peak_memory import peak_bytes
+from tunegate.models.timing import halved_batch
 from tunegate.versions import installed_versions
 
 
@@ -61,7 +62,7 @@ class HeldModel:
             answers.extend(block.asked_of(self.model))
         except Exception as fault:
             error = portable(fault)
-        return Reply(tuple(answers), error, peak_bytes())
+        return Reply(tuple(answers), error, peak_bytes(), halved_batch(self.model))
 
     def sha256_now(self) -> str:
         """Hash the model's files again."""

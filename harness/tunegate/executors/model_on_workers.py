@@ -43,6 +43,11 @@ class ModelOnWorkers:
         kept = [{name: value for name, value in worker.items() if value not in ("", None)} for worker in workers]
         return {"kind": self.kind, "workers": kept}
 
+    @property
+    def halved_batch(self) -> int | None:
+        """The smallest size that a worker's batches were reduced to; None if no worker's were."""
+        return min((size for tally in self.dispatcher.tallies if (size := tally.halved_batch)), default=None)
+
     def expect(self, blocks: Iterable[Block]) -> None:
         self.dispatcher.begin(blocks)
 
