@@ -42,8 +42,8 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers to a block, as far as the model came, and the error that ended it. `peak_bytes` and `halved_batch` are
-    the worker's peak memory and the size that its batches were reduced to, so far."""
+    """The answers to a block, as far as the model came, and the error that ended it. `peak_bytes` and `halved_batch`:
+    the worker's peak memory, and the size that its batches were reduced to, so far."""
 
     answers: tuple[tuple[int, Response], ...]
     error: Exception | None = None
