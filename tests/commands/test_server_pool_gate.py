@@ -67,6 +67,20 @@ def test_the_verdict_says_who_answered_how_many_and_with_which_version(capsys: p
     assert "(llama.cpp b1-stub) answered" in Path("run/report.html").read_text()
 
 
+def test_a_server_that_is_lost_meanwhile_is_named(capsys: pytest.CaptureFixture[str]):
+    def dies(question: str, number: int) -> None:
+        if number == 20:
+            one.kill()
+
+    one, two = PoolServer(seconds=0.01, before=dies), PoolServer(seconds=0.01)
+    with pool_servers(one, two) as servers:
+        code, told, _ = gate(capsys, spec_of(servers), "--run", "run")
+        assert code == 0
+        assert {one["server"]: one.get("lost") for one in told["servers"]} == {one.url: "no reply", two.url: None}
+    main(["report", "run"])
+    assert ", then gave no reply" in Path("run/report.html").read_text()
+
+
 def test_the_outcomes_do_not_depend_on_who_answered(capsys: pytest.CaptureFixture[str]):
     def shown(*servers: PoolServer) -> list[tuple[str, str, str]]:
         with pool_servers(*servers):

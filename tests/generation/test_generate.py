@@ -18,14 +18,14 @@ from tunegate.cases.case import Case
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.command_line import build_parser
-from tunegate.commands.generate import _settings
+from tunegate.commands.generate import _settings, show_generated
 from tunegate.data.spec import DataSpec
 from tunegate.data.training_data import load_training_data
 from tunegate.exceptions import CannotJudge
 from tunegate.gates.diversity import Pair, measure
 from tunegate.generation.choose import Filters
 from tunegate.generation.diversity import diversity
-from tunegate.generation.generate import Request, card_path, generate
+from tunegate.generation.generate import Generated, Request, card_path, generate
 from tunegate.models.model import GenerationSettings, Response, ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.read_run import read_run
@@ -280,10 +280,14 @@ LONG = "The gene on the long arm of chromosome seven makes a channel for chlorid
 
 
 def chosen(say: Callable[[Case], str | Response], cases: list[Case], out: Path, **how: Any) -> dict[str, Any]:
+    return generated(say, cases, out, **how).card
+
+
+def generated(say: Callable[[Case], str | Response], cases: list[Case], out: Path, **how: Any) -> Generated:
     settings = GenerationSettings(samples=how.pop("samples", 1), temperature=0.7)
     write_jsonl(out.parent / "p.jsonl", [{"prompt": case.prompt} for case in cases])
     request = Request(ScriptedModel(say), out.parent / "p.jsonl", cases, settings, Filters(**how), out)
-    return generate(request, no_progress).card
+    return generate(request, no_progress)
 
 
 def test_near_duplicates_are_of_answers_and_of_rows(here: Path) -> None:
@@ -325,6 +329,19 @@ def test_no_row_at_all_is_an_error_that_counts_the_reasons(here: Path) -> None:
     with pytest.raises(CannotJudge, match="not written: all 1 answers were dropped: empty 1"):
         chosen(lambda case: "", [Case("a", "?")], here / "none.jsonl")
     assert not (here / "none.jsonl").exists()
+
+
+def test_if_most_answers_are_cut_off_the_option_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"1": Response("and then", "length"), "2": Response("and so", "length"), "3": Response("whole", "stop")}
+
+    def answered(names: str) -> Generated:
+        return generated(lambda case: said[case.id], [Case(n, f"Question {n}") for n in names], here / f"{names}.jsonl")
+
+    for names, told in (("123", True), ("23", False)):
+        show_generated(answered(names), here / "out.jsonl", as_json=False)
+        assert ("most answers were cut off: raise --max-new-tokens" in capsys.readouterr().out) is told
+    with pytest.raises(CannotJudge, match="cut off at max_new_tokens 1; raise --max-new-tokens"):
+        answered("1")
 
 
 def test_chats_stay_chats_and_load_as_training_data(here: Path) -> None:

@@ -1,7 +1,8 @@
-"""A server that was refused rests; the queue goes on when the rest ends, whenever the clock is read."""
+"""A server that was refused rests, and one that was gone is looked for: when each of them is asked again."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from types import SimpleNamespace
@@ -55,3 +56,24 @@ def test_a_rest_that_ends_between_two_looks_at_the_clock_is_noticed(at: int, mon
     thread.start()
     thread.join(10)
     assert found == ["yes"]
+
+
+def test_a_look_that_takes_longer_than_a_batch_is_waited_for_by_the_next() -> None:
+    here = Endpoint(Server("http://127.0.0.1:1"), Window(1))
+    gone = Endpoint(Server("http://127.0.0.1:2"), Window(1), out=True)
+    looks: list[int] = []
+
+    async def ask(client: Any, place: int, question: str) -> Attempt[str]:
+        await asyncio.sleep(0.05)
+        return Attempt("yes")
+
+    async def admits(place: int) -> bool | None:
+        looks.append(place)
+        await asyncio.sleep(0.5)
+        return True
+
+    until = time.monotonic() + 10
+    while gone.out and time.monotonic() < until:
+        assert [said.answer for _, said in ask_shared([here, gone], ["a"], How(ask, admits, lambda: "nobody", 4))]
+    assert looks == [1]
+    assert not gone.out

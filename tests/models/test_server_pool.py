@@ -265,6 +265,15 @@ def test_a_server_that_replies_to_no_prompt_is_not_asked_them_all():
     assert silent.probes < len(PROMPTS)
 
 
+def test_servers_that_are_gone_before_they_are_compared_are_not_called_different():
+    def hangs_up(reply: Any) -> None:
+        raise ConnectionAbortedError
+
+    with pool_servers(PoolServer(tells=hangs_up), PoolServer(tells=hangs_up)) as servers:
+        with pytest.raises(ConfigError, match="no server replies any more; start them and run this again"):
+            open_model(spec_of(servers), asking={"max_retries": 0})
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

@@ -36,6 +36,7 @@ def draw_as_json(gate: GateRecord) -> dict[str, Any]:
         "asked_again": gate.answers.asked_again,
         "judged_again": gate.judged.judged_again,
         **({"servers": _servers_as_json(gate)} if gate.servers else {}),
+        **({"executor": gate.executor} if gate.executor else {}),
         "in_common": gate.in_common and gate.in_common.facts,
         **({"limits": _limits_as_json(gate)} if gate.limit_results else {}),
         "cases": (case_as_json(by_id[case_id]) for case_id in gate.case_ids if case_id in by_id),

@@ -15,7 +15,7 @@ from tunegate.checks.check import Check, CheckBuilder, lacking, unaskable, varia
 from tunegate.commands.console import Bar, on_workers, show, show_json
 from tunegate.commands.subject import open_for_prompts, tell
 from tunegate.exceptions import ConfigError
-from tunegate.generation.choose import Filters
+from tunegate.generation.choose import LONGER, Filters, mostly_cut_off
 from tunegate.generation.generate import Generated, Request, card_path, generate
 from tunegate.models.model import GenerationSettings
 from tunegate.models.timing import executor_facts
@@ -122,6 +122,8 @@ def show_generated(result: Generated, out: Path, *, as_json: bool) -> None:
     show(f"{out}: {card['rows']:,} rows from {card['asked']:,} answers to {card['prompts']['prompts']:,} prompts")
     if card["dropped"]:
         show("dropped: " + ", ".join(f"{why} {count:,}" for why, count in card["dropped"].items()))
+        if mostly_cut_off(card["dropped"], card["asked"]):
+            show(f"most answers were cut off: {LONGER}")
     before, after = card["diversity"]["before"], card["diversity"]["after"]
     show(
         f"diversity: distinct-2 {before['distinct_2']:.3f} before, {after['distinct_2']:.3f} after; near-duplicates "

@@ -115,7 +115,8 @@ class Dispatcher:
     def _check_hope(self, block: Block) -> None:
         causes = [f"{tally.place}: {tally.lost}" for tally in self._workers.values() if tally.lost]
         if self._closed or len(causes) == len(self._workers):
-            raise CannotJudge(f"no worker is left to answer: {'; '.join(causes) or 'the executor was closed'}")
+            told = "; ".join(causes) or "the executor was closed"
+            raise CannotJudge(f"no worker is left to answer: {told}; the same command goes on with what is answered")
         if self._ended[block.id] >= MAX_LOST:
             raise CannotJudge(
                 f"the block with case {block.cases[0].id!r} ended {MAX_LOST} workers: {'; '.join(causes)}"

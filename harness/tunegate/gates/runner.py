@@ -119,6 +119,7 @@ class GateRunner:
                 **shallow(decision),
                 reason=decision.reason,
                 seconds=time.monotonic() - started,
+                servers=tuple(servers_of(model)),
                 executor=executor_facts(model),
                 halved_batch=halved_batch(model),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,13 @@ from tunegate.text.normal_form import normalised
 NO_ANSWER, EMPTY, CUT_OFF, NOT_JUDGED = "no answer", "empty", "cut off at max_new_tokens", "not judged"
 REPEATED, NEARLY, OVER = "repeats a row", "nearly repeats a row", "more than --per-tag"
 NO_TAG = "no tag"
+LONGER = "raise --max-new-tokens"
 JUDGED_AT_ONCE = 256
+
+
+def mostly_cut_off(dropped: Mapping[str, int], answers: int) -> bool:
+    """Whether more than half of the answers were dropped because they were too long."""
+    return dropped.get(CUT_OFF, 0) * 2 > answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.gates.ask import generated
 from tunegate.generation.answers_file import SUFFIX, AnswersFile
 from tunegate.generation.card import card_markdown
-from tunegate.generation.choose import NO_TAG, Candidate, Chosen, Filters, choose, row_of
+from tunegate.generation.choose import LONGER, NO_TAG, Candidate, Chosen, Filters, choose, mostly_cut_off, row_of
 from tunegate.generation.diversity import diversity
 from tunegate.hashes import ascii_json, sha256_hex, sha256_of
 from tunegate.models.blocks import Block, expect
@@ -65,7 +65,8 @@ def generate(request: Request, progress: Progress) -> Generated:
     chosen = choose(candidates, filters, progress)
     if not chosen.kept:
         why = ", ".join(f"{reason} {count:,}" for reason, count in chosen.dropped.items())
-        raise CannotJudge(f"{request.out}: not written: all {len(candidates):,} answers were dropped: {why}")
+        remedy = f"; {LONGER}" if mostly_cut_off(chosen.dropped, len(candidates)) else ""
+        raise CannotJudge(f"{request.out}: not written: all {len(candidates):,} answers were dropped: {why}{remedy}")
     text = "".join(json.dumps(row_of(one), ensure_ascii=False) + "\n" for one in chosen.kept)
     card = _card(request, chosen, len(candidates), text)
     for path, content in (

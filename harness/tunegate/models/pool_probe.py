@@ -52,10 +52,14 @@ class Probed:
     facts: ServerFacts
 
     @property
+    def replied(self) -> bool:
+        """Whether the server replied to each prompt."""
+        return all(one.is_reply for one in self.answers)
+
+    @property
     def can_be_compared(self) -> bool:
         """Whether the server replied to each prompt, and gave anything that another model might not give."""
-        replied = all(one.is_reply for one in self.answers)
-        return replied and any(one.text or one.first.log_probabilities for one in self.answers)
+        return self.replied and any(one.text or one.first.log_probabilities for one in self.answers)
 
 
 SILENT = ShortAnswer(FirstToken({}), None)

@@ -84,7 +84,10 @@ class ServerPool:
         faults = [_fault_of(model) for model in models]
         if all(faults):
             raise ConfigError("; ".join(str(fault) for fault in faults))
-        probed = _probe_all([None if fault else model for model, fault in zip(models, faults, strict=True)])
+        found = _probe_all([None if fault else model for model, fault in zip(models, faults, strict=True)])
+        if not any(one is not None and one.replied for one in found):
+            raise ConfigError(f"model {_named(models)}: no server replies any more; start them and run this again")
+        probed = [one if one is not None and one.can_be_compared else None for one in found]
         notes = tuple(
             f"{model.name}: {'no server answers' if fault else 'no answers to the probe'}; its cases go to the others"
             for model, fault, one in zip(models, faults, probed, strict=True)
@@ -112,8 +115,8 @@ class ServerPool:
     def servers(self) -> tuple[dict[str, Any], ...]:
         """What each server says about itself, for the record."""
         return tuple(
-            {"server": model.name, **({"absent": True} if one is None else asdict(one.facts))}
-            for model, one in zip(self.models, self.probed, strict=True)
+            {"server": model.name, **({"absent": True} if one is None else asdict(one.facts) | _lost(endpoint))}
+            for model, one, endpoint in zip(self.models, self.probed, self.endpoints, strict=True)
         )
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
@@ -159,6 +162,11 @@ class ServerPool:
         return difference(now, self.agreed) is None
 
 
+def _lost(endpoint: Endpoint) -> dict[str, str]:
+    """Whether a server is not asked any more, and why."""
+    return {"lost": "other model" if endpoint.retired else "no reply"} if endpoint.out else {}
+
+
 def _named(models: Sequence[OpenAIModel]) -> str:
     """All servers, in an order of their own: the same servers in another order are the same model, and its
     earlier attempts count."""
@@ -175,11 +183,10 @@ def _fault_of(model: OpenAIModel) -> NoReply | None:
 
 
 def _probe_all(models: Sequence[OpenAIModel | None]) -> list[Probed | None]:
-    """The answers of all servers, asked at once; None for one that does not answer."""
+    """The answers of all servers, asked at once; None for one that is not asked."""
 
     async def one(model: OpenAIModel | None) -> Probed | None:
-        found = None if model is None else await probe(model)
-        return found if found is not None and found.can_be_compared else None
+        return None if model is None else await probe(model)
 
     async def work(say: Say[list[Probed | None]], closed: Event) -> None:
         say(0, await asyncio.gather(*map(one, models)))
@@ -193,8 +200,8 @@ def _agreed(models: Sequence[OpenAIModel], probed: Sequence[Probed | None]) -> P
     known = [(model.name, one) for model, one in zip(models, probed, strict=True) if one is not None]
     if not known:
         raise ConfigError(
-            f"model {_named(models)}: no server answers the prompts that show whether all serve the same model; gate "
-            "one of them alone"
+            f"model {_named(models)}: no server answers the prompts that show whether all serve the same model, with "
+            "text or log-probabilities; gate one of them alone"
         )
     place, odd = odd_ones([one for _, one in known])
     if odd:

@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tunegate.models.back_pressure import Window
@@ -67,6 +68,8 @@ class Endpoint:
     rests_until: float = 0.0
     out: bool = False
     retired: bool = False
+    look: Future[bool | None] | None = None
+    """The look under way whether it is back."""
 
     def may_send(self, now: float) -> bool:
         return not self.out and self.under_way < self.window.size and now >= self.rests_until
@@ -260,13 +263,24 @@ class _Batch(Generic[Question, Answer]):
         try:
             for pause in RETURNS_S:
                 await asyncio.sleep(pause)
-                admitted = await self.how.admits(place)
+                admitted = await self._admitted(place)
                 if admitted is not None:
                     endpoint.out, endpoint.retired, endpoint.refusals = not admitted, not admitted, 0
                     endpoint.returns += admitted
                     return
         finally:
             self.returning.discard(place)
+
+    async def _admitted(self, place: int) -> bool | None:
+        """Whether an endpoint is as it was before. The look goes on when this batch ends: the next one waits for it."""
+        endpoint = self.endpoints[place]
+        if endpoint.look is None:
+            endpoint.look = _in_thread(self.how.admits, place)
+        try:
+            return await asyncio.wrap_future(endpoint.look)
+        finally:
+            if endpoint.look.done():
+                endpoint.look = None
 
     def _start(self, work: Awaitable[None]) -> None:
         async def watched() -> None:
@@ -279,3 +293,21 @@ class _Batch(Generic[Question, Answer]):
         task = asyncio.ensure_future(watched())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+def _in_thread(admits: Callable[[int], Awaitable[bool | None]], place: int) -> Future[bool | None]:
+    """Look at an endpoint in an event loop of its own, in a thread that ends with the process."""
+    future: Future[bool | None] = Future()
+    future.set_running_or_notify_cancel()  # who no longer waits for it does not cancel it
+
+    async def look() -> bool | None:
+        return await admits(place)
+
+    def work() -> None:
+        try:
+            future.set_result(asyncio.run(look()))
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=work, name="return", daemon=True).start()
+    return future

@@ -301,6 +301,7 @@ class GateFold(_Part[GateRecord]):
         refuse(
             told != (self.started.drawn, self.started.accept), "a gate is decided on another plan than it began with"
         )
+        self.servers = event.servers or self.servers
         self.end, self.ended_at, self.decided = event, time, True
 
     def _made(self) -> GateRecord:

@@ -123,6 +123,7 @@ class GateDecided(OfGate):
     error_categories: Mapping[str, int] = field(default_factory=dict[str, int])
     diversity: tuple[DiversityFigure, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     seconds: float = 0.0
+    servers: tuple[Json, ...] = field(default=(), metadata=ONLY_IF_GIVEN)
     executor: Json | None = field(default=None, metadata=ONLY_IF_GIVEN)
     halved_batch: int | None = field(default=None, metadata=ONLY_IF_GIVEN)
 

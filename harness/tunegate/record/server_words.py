@@ -9,8 +9,14 @@ from tunegate.record.record import GateRecord
 
 
 def servers_in_words(gate: GateRecord) -> str:
-    """`http://a/v1#m (vLLM 0.11.0) answered 52, http://b/v1#m (vLLM 0.11.0) answered 48`."""
-    return ", ".join(f"{one['server']}{_told(one)} answered {gate.answered_by[one['server']]}" for one in gate.servers)
+    """`http://a/v1#m (vLLM 0.11.0) answered 95, http://b/v1#m (vLLM 0.11.0) answered 5, then gave no reply`."""
+    return ", ".join(
+        f"{one['server']}{_told(one)} answered {gate.answered_by[one['server']]}{_LOST.get(one.get('lost', ''), '')}"
+        for one in gate.servers
+    )
+
+
+_LOST = {"no reply": ", then gave no reply", "other model": ", then came back as another model and was not asked"}
 
 
 def _told(server: Mapping[str, Any]) -> str:
