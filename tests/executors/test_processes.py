@@ -162,8 +162,8 @@ def test_what_a_worker_cannot_open_is_told_in_one_line(project: Path, capsys: Ca
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--executor", "proceses:2"], "local, processes:N, ray or ray:ADDRESS was expected, got 'proceses:2'"),
-        (["--executor", "processes:0"], "greater than or equal to 1"),
+        (["--executor", "proceses:2"], "local, processes:N, ray or ray:HOST:PORT was expected, got 'proceses:2'"),
+        (["--executor", "processes:0"], "processes:0: processes: should be greater than or equal to 1, got 0"),
         (["--executor", "processes:"], "processes:N"),
         (["--executor", "ray:nowhere"], "address: expected HOST:PORT or auto, got 'nowhere'"),
     ],

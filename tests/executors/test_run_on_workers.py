@@ -132,7 +132,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("written", "told"),
         [
-            ("proceses:2", "executor: local, processes:N, ray or ray:ADDRESS was expected, got 'proceses:2'"),
+            ("proceses:2", "executor: local, processes:N, ray or ray:HOST:PORT was expected, got 'proceses:2'"),
             ("{processes: 0}", "executor.processes: "),
             ("{processes: 2, ray: {}}", "executor: processes and ray are two executors; name one"),
             ("{ray: {adress: auto}}", "executor.ray.adress: unknown key (did you mean 'address'?)"),

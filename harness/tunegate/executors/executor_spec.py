@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError
 from tunegate.executors.executor import Executor
-from tunegate.reading.spec import Spec
+from tunegate.reading.spec import Spec, fault_in_words
 
-FORMS = "local, processes:N, ray or ray:ADDRESS"
+FORMS = "local, processes:N, ray or ray:HOST:PORT"
 
 
 def _of_gpus(gpus: float) -> float:
@@ -88,7 +88,9 @@ def executor_of(option: str | None, otherwise: ExecutorSpec | None = None) -> Ex
         try:
             spec = ExecutorSpec.model_validate(by_name(option))
         except ValidationError as error:
-            raise ConfigError(f"--executor: {error.errors()[0]['msg']}: expected {FORMS}, got {option!r}") from error
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"--executor {option}: {place}: {fault_in_words(first)}") from error
         except ValueError as error:
             raise ConfigError(f"--executor: {error}") from error
     if spec.processes is not None:
