@@ -149,7 +149,7 @@ class TestCluster:
         suite = load_suite(Path("suite.yaml"), build_check)
         with RunLog.open(place / "run") as log:
             drawn = draw_fresh(GatePlace("suite"), suite, 40, 1, frozenset())
-            decision = GateRunner(log.append).run(
+            decision = GateRunner(log).run(
                 GatePlace("suite"), suite, suite.terms(suite.plan, curtail=False), model, drawn
             )
         killer.join()

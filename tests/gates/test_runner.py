@@ -69,7 +69,7 @@ def run(folder: Path, suite: Suite, model: Any, *, used: frozenset[str] = frozen
     terms = Terms(plan, curtail=more.pop("curtail", False), max_errors=suite.max_errors)
     with RunLog.open(folder) as log:
         drawn = draw_fresh(place, suite, plan.draw, 1, used)
-        GateRunner(log.append).run(place, suite, terms, model, drawn, **more)
+        GateRunner(log).run(place, suite, terms, model, drawn, **more)
     return read_run(folder).gates["facts"]
 
 
@@ -253,7 +253,7 @@ def test_progress_is_told_after_every_case(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     suite = make_suite()
     with RunLog.open(tmp_path) as log:
-        runner = GateRunner(log.append, lambda *args: told.append(args))
+        runner = GateRunner(log, lambda *args: told.append(args))
         place = GatePlace("facts")
         runner.run(place, suite, Terms(suite.plan.first), echo(), draw_fresh(place, suite, 10, 1))
     assert told == [("facts", done, 10) for done in range(11)]

@@ -154,7 +154,7 @@ def test_no_request_is_timed_with_another_number_type(tmp_path: Path) -> None:
         with RunLog.open(tmp_path / "run") as log:
             drawn, terms = draw_fresh(GatePlace("facts"), suite, 20, 0), suite.terms(suite.plan, curtail=False)
             begun = log.record.gates.get("facts")
-            return GateRunner(log.append).run(GatePlace("facts"), suite, terms, model, drawn, begun=begun)
+            return GateRunner(log).run(GatePlace("facts"), suite, terms, model, drawn, begun=begun)
 
     class Killed(Timed):
         def timed(self, *_: Any) -> Iterator[Timing]:

@@ -25,6 +25,7 @@ from tunegate.models.fingerprint import fingerprint
 from tunegate.models.model import Fault, GenerationSettings, Response, ScriptedModel
 from tunegate.progress import no_progress
 from tunegate.record.answer_log import AnswerLog
+from tunegate.record.event import Event
 from tunegate.record.event_log import EVENTS, EventLog
 from tunegate.record.gate_events import Answered
 from tunegate.record.read_run import read_run
@@ -197,22 +198,25 @@ def test_a_model_that_ends_the_gate_where_it_would_be_wrong_is_asked_four_times_
     assert max(model.asked.count(case_id) for case_id in gate.case_ids) <= gate.answers.most_asked == 4
 
 
+class KilledAtAnswers(RunLog):
+    """The log of a process that is killed before it writes the first answers."""
+
+    def append(self, *events: Event, durable: bool = True) -> None:
+        if isinstance(events[0], Answered):
+            raise Killed
+        super().append(*events, durable=durable)
+
+
 def test_a_process_that_is_killed_while_it_asks_has_asked(tmp_path: Path) -> None:
     suite_file = write_suite(tmp_path / "gate", "exact")
     suite = load_suite(suite_file, build_check)
     model = Coin(random.Random(1), sha256=None)
     for _ in range(6):
-        with RunLog.open(tmp_path / "run") as log:
-
-            def append(*events: Any, log: RunLog = log, **how: Any) -> None:
-                if isinstance(events[0], Answered):
-                    raise Killed
-                log.append(*events, **how)
-
+        with KilledAtAnswers.open(tmp_path / "run") as log:
             begun = read_run(tmp_path / "run").gates.get("suite")
             place, drawn = GatePlace("suite"), draw_fresh(GatePlace("suite"), suite, 100, 0)
             with suppress(Killed):
-                GateRunner(append).run(place, suite, suite.terms(suite.plan, curtail=False), model, drawn, begun=begun)
+                GateRunner(log).run(place, suite, suite.terms(suite.plan, curtail=False), model, drawn, begun=begun)
     times = read_run(tmp_path / "run").gates["suite"].answers.times_asked.values()
     assert (min(times), max(times)) == (2, 4)  # the first block is left after four times, and the next is asked
 

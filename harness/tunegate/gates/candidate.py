@@ -96,7 +96,7 @@ def compare_with_baseline(
             tested = request.candidate
             log.append(started(suite, request.key, tested.name, tested.identity, request.seed, versions))
         with log.faults_on_record():
-            runner = GateRunner(log.append, progress)
+            runner = GateRunner(log, progress)
             if not _settled(log.record, reference):
                 drawn = _Drawing(request, reference, log.record).register()
                 _ask(runner, log.record, request, reference, request.baseline, drawn)

@@ -282,7 +282,7 @@ class _GateAlone:
         elif begun is not None and begun.looks:
             terms = begun.registered
         with self.log.faults_on_record():
-            runner = GateRunner(self.log.append, self.progress)
+            runner = GateRunner(self.log, self.progress)
             verdict = runner.run(place, suite, terms, request.model, drawn, begun=begun).verdict
         self.book.decide(self.log.record.gates[place.key])
         return verdict

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice, takewhile
+from typing import Protocol
 
 from tunegate.cases.case import Case
 from tunegate.checks.answers.part import AnswerRule
@@ -24,6 +25,7 @@ from tunegate.models.timing import Measured, executor_facts, halved_batch
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
+from tunegate.record.event import DrawPlace, Event
 from tunegate.record.gate_events import (
     Answered,
     Asking,
@@ -46,11 +48,21 @@ DOCUMENT_CHARS = 200
 """Prompts that have this many characters in common, or all of a shorter prompt, are taken to share a document."""
 
 
+class GateLog(Protocol):
+    """The record of a run, while it is written (`RunLog`)."""
+
+    def append(self, *events: Event, durable: bool = True) -> None: ...
+
+    def judged(self, place: DrawPlace) -> Mapping[str, Outcome]:
+        """The outcomes of a draw by the id of their case, as they are on record."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GateRunner:
-    """Runs gates and records what happens through `append`, one event at a time."""
+    """Runs gates and records what happens, one event at a time. Only the log holds the outcomes."""
 
-    append: Callable[..., None]
+    log: GateLog
     progress: Progress = no_progress
     base: Callable[[], Model] | None = None
     """Opens the model that a pipeline began with: the baseline `base` of limits."""
@@ -81,39 +93,35 @@ class GateRunner:
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         answers = begun.answers.copy() if begun else AnswerLog()
         judged = begun.judged if begun else JudgedLog()
-        outcomes = {
-            case.id: judged.outcomes[case.id]
-            for case in cases
-            if _is_final(suite, case, judged, answers, terms.ask_again)
-        }
+        done = {case.id for case in cases if _is_final(suite, case, judged, answers, terms.ask_again)}
         measured = self._measure(place, suite, terms, model, cases, begun)
-        self.progress(place.label, len(outcomes), len(cases))
+        self.progress(place.label, len(done), len(cases))
         asked = 0
         blocks = list(blocks_of(cases, _block_size(model, terms, len(cases)), in_draw_order=terms.may_stop))
-        if begun is not None and _are_open(suite, [case for case in cases if case.id not in outcomes], terms, answers):
+        if begun is not None and _are_open(suite, [case for case in cases if case.id not in done], terms, answers):
             _check_same_dtype(place, begun, model)
-        self._announce(suite, terms, model, blocks, outcomes.keys(), answers)
+        self._announce(suite, terms, model, blocks, done, answers)
         for block in blocks:
             # Only whole blocks count: a draw that was interrupted within a block asks the same cases as any other draw.
-            if terms.may_stop and find_stop(terms.plan, _in_order(cases[:asked], outcomes), terms.max_errors):
+            if terms.may_stop and find_stop(terms.plan, self._in_order(place, cases[:asked], done), terms.max_errors):
                 break
             asked += len(block)
-            left = [case for case in block if case.id not in outcomes]
+            left = [case for case in block if case.id not in done]
             self._ask(place, suite, terms, model, left, answers)
             samples = samples_of(suite, model, left, answers.responses)
             ready = by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples)))
             in_line = _outcomes_per_line(suite, samples)
             while part := list(islice(ready, in_line)):
-                outcomes |= {outcome.case_id: outcome for outcome in part}
-                self.append(_as_judged(place, part, alone=in_line == 1), durable=False)
-                self.progress(place.label, len(outcomes), len(cases))
+                self.log.append(_as_judged(place, part, alone=in_line == 1), durable=False)
+                done |= {outcome.case_id for outcome in part}
+                self.progress(place.label, len(done), len(cases))
         expect(model, ())
         if asked:
             check_weights(model)  # before the verdict: it is about the bytes that were hashed
-        judged_cases = _in_order(cases, outcomes)
+        judged_cases = self._in_order(place, cases, done)
         diversity = measured_draw(terms, suite.diversity_texts, judged_cases)
         decision = conclude(terms, judged_cases, before.outcomes if before else (), measured, diversity)
-        self.append(
+        self.log.append(
             GateDecided(
                 **place.named,
                 **shallow(decision),
@@ -127,6 +135,11 @@ class GateRunner:
         if decision.spared:
             self.progress(place.label, len(cases), len(cases))
         return decision
+
+    def _in_order(self, place: GatePlace, cases: Sequence[Case], done: Set[str]) -> list[Outcome]:
+        """The outcomes in draw order, up to the first case that is not done."""
+        outcomes = self.log.judged(place)
+        return [outcomes[case.id] for case in takewhile(lambda case: case.id in done, cases)]
 
     def _measure(
         self,
@@ -147,7 +160,7 @@ class GateRunner:
         if begun is not None:
             _check_same_dtype(place, begun, model)
         measured = measure(terms.limits, suite.settings, model, cases, lambda: open_baseline(terms.limits, self.base))
-        self.append(LimitsMeasured(**place.named, measured=measured))
+        self.log.append(LimitsMeasured(**place.named, measured=measured))
         return measured
 
     def _announce(
@@ -181,7 +194,7 @@ class GateRunner:
                 responses = dict(zip(names, ask(suite, model, wanted), strict=True))
             else:
                 servers = tuple(servers_of(model))
-                self.append(Asking(**place.named, questions=tuple(names), servers=servers), durable=False)
+                self.log.append(Asking(**place.named, questions=tuple(names), servers=servers), durable=False)
                 answers.begin(names)
                 responses = self._hear(place, suite, terms, model, wanted, answers)
             self._take_in(place, terms, responses, answers)
@@ -207,7 +220,7 @@ class GateRunner:
         kept = {name: answers.accepted(name, one, terms.ask_again) for name, one in responses.items()}
         names = iter(kept)
         while part := {name: kept[name] for name in islice(names, ANSWERS_PER_LINE)}:
-            self.append(Answered(**place.named, answers=answers_to_json(part)), durable=False)
+            self.log.append(Answered(**place.named, answers=answers_to_json(part)), durable=False)
         for question, response in kept.items():
             answers.add(question, response)
 
@@ -215,7 +228,7 @@ class GateRunner:
         self, place: GatePlace, suite: Suite, terms: Terms, model: Model, drawn: Draw, before: Reference | None
     ) -> None:
         """Record which cases will be asked and how the draw will be decided, before the first answer."""
-        self.append(
+        self.log.append(
             GateStarted(
                 **place.named,
                 part=place.part,
@@ -285,11 +298,6 @@ def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
                 f"gate {begun.key!r}: case {case_id!r} was drawn, but it is not in the bank of {suite.name!r}"
             )
     return tuple(by_id[case_id] for case_id in begun.case_ids)
-
-
-def _in_order(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
-    """The outcomes in draw order, up to the first case without an outcome."""
-    return [outcomes[case.id] for case in takewhile(lambda case: case.id in outcomes, cases)]
 
 
 def _block_size(model: Model, terms: Terms, cases: int) -> int:

@@ -6,12 +6,12 @@ folded from the events that were written.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from tunegate.checks.outcome import Verdict
+from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import (
     CannotJudge,
     TunegateError,
@@ -19,7 +19,7 @@ from tunegate.exceptions import (
     message_of,
     without_addresses,
 )
-from tunegate.record.event import Event
+from tunegate.record.event import DrawPlace, Event
 from tunegate.record.event_log import EventLog
 from tunegate.record.fold import Fold, folded
 from tunegate.record.gate_events import GateDecided
@@ -51,6 +51,10 @@ class RunLog:
         """The current record; raises unless the open file is still the file at this path."""
         self._lines.check_in_place()
         return self._fold.record
+
+    def judged(self, place: DrawPlace) -> Mapping[str, Outcome]:
+        """The outcomes of a draw so far, by the id of their case."""
+        return self._fold.judged(place)
 
     def check_whole(self) -> None:
         """Read the whole file again; raises Tampered when it differs from the record that was written."""

@@ -189,7 +189,7 @@ class StageGates:
 
     def _runner(self) -> GateRunner:
         base = ModelOnDisk(self.pipeline.model, self._run().start["model_sha256"])
-        return GateRunner(self.log.append, self.progress, lambda: self.open_earlier(base))
+        return GateRunner(self.log, self.progress, lambda: self.open_earlier(base))
 
     def _begun(self, place: GatePlace) -> GateRecord | None:
         assert place.attempt is not None
