@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice, takewhile
 from typing import Protocol
@@ -341,14 +341,7 @@ def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outc
         yield from judged.outcomes(samples)
         return
     blocks = (samples[start : start + JUDGED_AT_ONCE] for start in range(0, len(samples), JUDGED_AT_ONCE))
-    judged_blocks = in_order(_Judge, (suite.checks, suite.answer), blocks)
-    yield from map(_with_texts_of, samples, chain.from_iterable(judged_blocks))
-
-
-def _with_texts_of(sample: Sample, outcome: Outcome) -> Outcome:
-    """The same outcome, which came from another process, without a second copy of the long texts."""
-    case = sample.case
-    return replace(outcome, prompt=case.prompt, response=sample.response.text, references=case.references)
+    yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
 
 
 def _outcomes_per_line(suite: Suite, samples: Sequence[Sample]) -> int:
