@@ -30,6 +30,10 @@ DONE_HERE = 4
 """This many blocks are done without processes: a worker takes about half a second to start."""
 
 
+INTERPRETER = (sys.executable, "-P")
+"""Starts this Python. -P: it imports no module from the working folder, as with the `tunegate` script."""
+
+
 def usable_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -126,7 +130,7 @@ class _Worker:
 
     def __init__(self, build: Callable[[Any], Callable[[Any], Any]], setup: Any) -> None:
         program = f"import sys; sys.path[:] = {sys.path!r}; from tunegate.processes import serve; serve()"
-        self._process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen([*INTERPRETER, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._greeting: Any = (build, setup)
 
     def ask(self, block: Any) -> _Answer:

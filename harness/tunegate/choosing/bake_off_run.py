@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,13 @@ from tunegate.choosing.bake_off import BakeOff, Entry, rank
 from tunegate.exceptions import TunegateError
 from tunegate.models.metering import read_cost
 from tunegate.models.model_facts import ModelFacts
+from tunegate.processes import INTERPRETER
 from tunegate.record.event_log import EVENTS
 from tunegate.record.read_run import read_run
 from tunegate.record.record import GateRecord
 from tunegate.suites.suite import Suite
 
-GATE = (sys.executable, "-P", "-c", "from tunegate.cli import console_main; console_main()", "gate")
+GATE = (*INTERPRETER, "-c", "from tunegate.cli import console_main; console_main()", "gate")
 
 
 class GateModel(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGo
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model
-from tunegate.processes import usable_cores
+from tunegate.processes import INTERPRETER, usable_cores
 
 STDERR = 2
 """The file descriptor: what a model prints must not mix with `--json`."""
-COMMAND = (sys.executable, "-P", "-m", "tunegate.executors.worker_process")
-"""-P: no module is imported from the working folder, as with the `tunegate` script."""
+COMMAND = (*INTERPRETER, "-m", "tunegate.executors.worker_process")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice, takewhile
-from typing import Protocol
 
 from tunegate.cases.case import Case
 from tunegate.checks.answers.part import AnswerRule
@@ -25,19 +24,20 @@ from tunegate.models.timing import Measured, executor_facts, halved_batch
 from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
-from tunegate.record.event import DrawPlace, Event
 from tunegate.record.gate_events import (
     Answered,
     Asking,
     GateDecided,
     GateStarted,
     LimitsMeasured,
+    OfGate,
     OutcomeJudged,
     OutcomesJudged,
 )
 from tunegate.record.judged_log import JudgedLog
 from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
+from tunegate.record.run_log import RunLog
 from tunegate.suites.suite import Suite
 from tunegate.text.common_start import common_start
 from tunegate.verdicts.decision import Decision, find_stop
@@ -48,21 +48,11 @@ DOCUMENT_CHARS = 200
 """Prompts that have this many characters in common, or all of a shorter prompt, are taken to share a document."""
 
 
-class GateLog(Protocol):
-    """The record of a run, while it is written (`RunLog`)."""
-
-    def append(self, *events: Event, durable: bool = True) -> None: ...
-
-    def judged(self, place: DrawPlace) -> Mapping[str, Outcome]:
-        """The outcomes of a draw by the id of their case, as they are on record."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class GateRunner:
     """Runs gates and records what happens, one event at a time. Only the log holds the outcomes."""
 
-    log: GateLog
+    log: RunLog
     progress: Progress = no_progress
     base: Callable[[], Model] | None = None
     """Opens the model that a pipeline began with: the baseline `base` of limits."""
@@ -138,7 +128,7 @@ class GateRunner:
 
     def _in_order(self, place: GatePlace, cases: Sequence[Case], done: Set[str]) -> list[Outcome]:
         """The outcomes in draw order, up to the first case that is not done."""
-        outcomes = self.log.judged(place)
+        outcomes = self.log.judged(OfGate(**place.named))
         return [outcomes[case.id] for case in takewhile(lambda case: case.id in done, cases)]
 
     def _measure(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from tunegate.models.timing import Measured
 from tunegate.record.draw_facts import LedgerPlace
 from tunegate.stats.noise import Noise
-from tunegate.verdicts.terms import Purpose
 
 Json = Mapping[str, Any]
 Unread = Mapping[str, object]
@@ -33,19 +32,6 @@ class Event:
             if (value := getattr(self, one.name)) != one.default or not one.metadata
         }
         return {"event": self.KIND, **values}
-
-
-class DrawPlace(Protocol):
-    """The place of a draw in a run, as its events name it."""
-
-    @property
-    def gate(self) -> str: ...
-    @property
-    def stage(self) -> str | None: ...
-    @property
-    def attempt(self) -> int | None: ...
-    @property
-    def purpose(self) -> Purpose: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,6 @@ class EventLog:
             if number:
                 log._tail = _Tail(size, event_of_line(last, f"{path}:{number}")["line_sha256"], whole)
             os.ftruncate(fd, size)
-            os.lseek(fd, 0, os.SEEK_END)
             log.check_in_place()
         except BlockingIOError as error:
             os.close(fd)
@@ -194,7 +193,6 @@ def write_line(fd: int, line: bytes) -> None:
             rest = rest[os.write(fd, rest) :]
     except OSError:
         os.ftruncate(fd, start)
-        os.lseek(fd, start, os.SEEK_SET)
         raise
 
 

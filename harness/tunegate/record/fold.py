@@ -14,7 +14,7 @@ from tunegate.checks.outcome import Outcome, Verdict
 from tunegate.exceptions import Tampered
 from tunegate.record import gate_events, run_events, stage_events
 from tunegate.record.draw_facts import ExplainedCases
-from tunegate.record.event import DrawPlace, Event
+from tunegate.record.event import Event
 from tunegate.record.event_log import EVENTS, read_events
 from tunegate.record.events import event_from_json
 from tunegate.record.fold_parts import AttemptFold, GateFold, RunFold, StageFold, refuse
@@ -213,16 +213,16 @@ class Fold:
     def _(self, event: gate_events.GateDecided, line: Mapping[str, Any]) -> None:
         self._gate(event).decide(event, line["time"])
 
-    def judged(self, place: DrawPlace) -> Mapping[str, Outcome]:
+    def judged(self, of: gate_events.OfGate) -> Mapping[str, Outcome]:
         """The outcomes of a draw so far, by the id of their case."""
-        return self._gate(place).judged.outcomes
+        return self._gate(of).judged.outcomes
 
-    def _gate(self, event: DrawPlace) -> GateFold:
+    def _gate(self, event: gate_events.OfGate) -> GateFold:
         gate = _draws_of(self._place(event), event.purpose)[gate_key(event.gate, event.purpose)]
         gate.touch()
         return gate
 
-    def _place(self, event: DrawPlace) -> RunFold | AttemptFold:
+    def _place(self, event: gate_events.OfGate) -> RunFold | AttemptFold:
         if event.stage is None:
             return self._run
         return self._run.stages[event.stage].attempts[event.attempt or 0]

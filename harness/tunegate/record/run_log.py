@@ -19,10 +19,10 @@ from tunegate.exceptions import (
     message_of,
     without_addresses,
 )
-from tunegate.record.event import DrawPlace, Event
+from tunegate.record.event import Event
 from tunegate.record.event_log import EventLog
 from tunegate.record.fold import Fold, folded
-from tunegate.record.gate_events import GateDecided
+from tunegate.record.gate_events import GateDecided, OfGate
 from tunegate.record.record import RunRecord
 from tunegate.record.run_events import FaultMet, RunDecided
 
@@ -52,9 +52,9 @@ class RunLog:
         self._lines.check_in_place()
         return self._fold.record
 
-    def judged(self, place: DrawPlace) -> Mapping[str, Outcome]:
+    def judged(self, of: OfGate) -> Mapping[str, Outcome]:
         """The outcomes of a draw so far, by the id of their case."""
-        return self._fold.judged(place)
+        return self._fold.judged(of)
 
     def check_whole(self) -> None:
         """Read the whole file again; raises Tampered when it differs from the record that was written."""

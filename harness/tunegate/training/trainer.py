@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from tunegate.data.methods import method_of
 from tunegate.exceptions import Tampered
 from tunegate.models.fingerprint import file_sha256
 from tunegate.pipeline.launching import command_of
+from tunegate.processes import INTERPRETER
 from tunegate.record.record import FailureKind
 from tunegate.training.training_server import TrainingServer
 
@@ -33,7 +33,7 @@ HELD = "TUNEGATE_STDIN_IS_HELD"
 ENDING_S = 15.0
 """How long a training whose trainer is not Tunegate's may take to end, when it is told to."""
 
-PYTHON = (sys.executable, "-P", "-m", "tunegate.training.training_process")
+PYTHON = (*INTERPRETER, "-m", "tunegate.training.training_process")
 """The command of a training in one process, without its arguments."""
 
 RESULT = "result.json"
