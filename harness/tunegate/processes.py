@@ -8,6 +8,7 @@ the caller itself.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
@@ -175,6 +176,7 @@ def serve() -> None:
     """Do blocks from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the caller decides
     _end_with_caller()
+    gc.set_threshold(50_000)  # by default, Python looks for cycles after every 700 new objects
     blocks, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get between the results
     with suppress(EOFError, pickle.UnpicklingError):  # nothing more is sent, or not all of it

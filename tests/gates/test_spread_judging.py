@@ -20,7 +20,8 @@ from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, is_deterministic
 from tunegate.checks.own_check import as_asked
 from tunegate.cli import main
-from tunegate.gates import runner
+from tunegate.gates import judging
+from tunegate.gates.judging import Judging
 from tunegate.models.model import GenerationSettings, Response
 from tunegate.record.event_log import read_events
 from tunegate.record.outcome_json import verdict_to_json
@@ -51,7 +52,7 @@ def samples() -> list[Sample]:
 
 
 def outcomes(suite: Suite) -> list[str]:
-    return [json.dumps(verdict_to_json(one)) for one in runner._judged_in_batches(suite, samples())]  # pyright: ignore[reportPrivateUsage]
+    return list(map(json.dumps, judging.judged_rows(suite, samples(), {})))
 
 
 def suite_of(*checks: object) -> Suite:
@@ -71,15 +72,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(processes.subprocess, "Popen", Watched)
     monkeypatch.setattr(processes, "usable_cores", lambda: 2)
-    monkeypatch.setattr(runner, "SPREAD_FROM", 1)
-    monkeypatch.setattr(runner, "JUDGED_AT_ONCE", 10)
+    monkeypatch.setattr(judging, "SPREAD_FROM", 1)
+    monkeypatch.setattr(judging, "JUDGED_AT_ONCE", 10)
     return commands
 
 
 def test_outcomes_are_the_same_in_two_processes(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     spread = outcomes(suite_of(*CHECKS))
     assert len(started) == 2
-    monkeypatch.setattr(runner, "SPREAD_FROM", 10**9)
+    monkeypatch.setattr(judging, "SPREAD_FROM", 10**9)
     here = outcomes(suite_of(*CHECKS))
     assert len(started) == 2
     assert spread == here
@@ -100,7 +101,7 @@ def test_the_command_spreads_a_large_draw(
         ("{draw: 1600, accept: 500}", 10**9, 0),
         ("{draw: 1600, accept: 1500, curtail: true}", 1500, 0),
     ):
-        monkeypatch.setattr(runner, "SPREAD_FROM", spread_from)
+        monkeypatch.setattr(judging, "SPREAD_FROM", spread_from)
         (tmp_path / "s.yaml").write_text(f"cases: cases.jsonl\nchecks: [exact]\nplan: {plan}\n")
         started.clear()
         folder = tmp_path / f"run-{len(records)}"
@@ -130,9 +131,9 @@ def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:
         return type(exact).judge(exact, batch)
 
     object.__setattr__(exact, "judge", raises_for_some)
-    judged = runner._Judge((suite.checks, suite.answer))  # pyright: ignore[reportPrivateUsage]
-    each = [verdict_to_json(outcome) for sample in samples() for outcome in judged.outcomes([sample])]
-    assert [verdict_to_json(outcome) for outcome in judged(samples())] == each
+    judged = Judging.of(suite)
+    each = [verdict_to_json(outcome) for outcome in judged.outcomes(samples(), at_once=1)]
+    assert judged.rows((samples(), {})) == each
     assert sum("cannot be judged" in one["reason"] for one in each) > 10
 
 
@@ -141,9 +142,9 @@ def test_a_block_is_judged_as_its_samples_are_one_by_one() -> None:
 )
 def test_a_check_that_was_used_can_be_sent(check: object) -> None:
     suite = suite_of(check)
-    here = [json.dumps(verdict_to_json(one)) for one in runner._Judge((suite.checks, suite.answer))(samples())]
-    checks, answer = pickle.loads(pickle.dumps((suite.checks, suite.answer)))
-    assert [json.dumps(verdict_to_json(one)) for one in runner._Judge((checks, answer))(samples())] == here
+    here = Judging.of(suite).rows((samples(), {}))
+    sent: Judging = pickle.loads(pickle.dumps(Judging.of(suite)))
+    assert sent.rows((samples(), {})) == here
 
 
 def test_a_check_of_the_user_stays_in_this_process(started: list[list[str]]) -> None:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from tunegate.cases.case import Case, Prompt, sample_id
-from tunegate.checks.check import Check, Sample, judge, variants_of
-from tunegate.checks.outcome import Outcome, of_samples
+from tunegate.checks.check import Check, Sample, variants_of
+from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import TunegateError, message_of, without_addresses
+from tunegate.gates.judging import Judging
 from tunegate.models.blocks import Block
 from tunegate.models.model import Fault, GenerationSettings, Model, Response
 from tunegate.models.shared_answers import Question, question_of
@@ -33,7 +34,7 @@ def with_samples(suite: Suite, samples: int) -> Suite:
 
 def judge_cases(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Outcome]:
     """Ask and judge cases without recording it; one outcome per case, in order."""
-    return list(by_case(suite, judge(suite.checks, _ask_all(suite, model, cases), suite.answer)))
+    return list(Judging.of(suite).outcomes(_ask_all(suite, model, cases)))
 
 
 def _ask_all(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
@@ -41,12 +42,6 @@ def _ask_all(suite: Suite, model: Model, cases: Sequence[Case]) -> list[Sample]:
     for wanted in open_questions(suite, cases, lambda question: True):
         responses |= zip((question.id for question in wanted), ask(suite, model, wanted), strict=True)
     return samples_of(suite, model, cases, responses)
-
-
-def by_case(suite: Suite, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    """The outcomes of cases from the outcomes of their answers; the suite says how many answers each case has."""
-    for answers in zip(*[outcomes] * suite.settings.samples, strict=True):
-        yield of_samples(answers, suite.case_passes)
 
 
 def open_questions(suite: Suite, cases: Sequence[Case], is_open: Callable[[str], bool]) -> Iterator[list[Case]]:

@@ -86,7 +86,7 @@ class Book:
     def register(self, draft: Draft, choose: Choose) -> Draw:
         """Make the draw and write it to the ledger, while no other run can: two runs never draw the same case."""
         if isinstance(self.ledger, NoLedger):
-            return replace(choose(frozenset()), ledger=LedgerPlace(why_not=self.ledger.why))
+            return choose(frozenset()).written_at(LedgerPlace(why_not=self.ledger.why))
         with self.ledger.session() as session:
             history = session.history
             own = history.at(self._drawn(draft), by_model=True)
@@ -96,7 +96,7 @@ class Book:
         known = drawn.repeats or (own.sha256 if own else "")
         before = History(list(takewhile(lambda one: one.sha256 != known, history.entries)))
         standing = self._standing(draft, written, before)
-        return replace(drawn, ledger=LedgerPlace(entry, **asdict(standing), repeats=drawn.repeats))
+        return drawn.written_at(LedgerPlace(entry, **asdict(standing), repeats=drawn.repeats))
 
     def go_on(self, draft: Draft, gate: GateRecord, choose: ChooseMore) -> Draw:
         """Make the draw that adds cases to a gate, and write it to the ledger. `draft` is that of the gate's own draw.
@@ -105,7 +105,7 @@ class Book:
         and keep what he likes better.
         """
         if isinstance(self.ledger, NoLedger):
-            return replace(choose(frozenset(), ()), ledger=LedgerPlace(why_not=self.ledger.why))
+            return choose(frozenset(), ()).written_at(LedgerPlace(why_not=self.ledger.why))
         with self.ledger.session() as session:
             history = session.history
             known = [one for one in history.continued(draft.key, draft.weights or "") if one not in gate.questions]
@@ -119,7 +119,7 @@ class Book:
             )
             same = [e.sha256 for e in history.entries if e.drawn == entry]
             sha256 = same[0] if same else session.add(entry)
-        return replace(drawn, ledger=replace(gate.ledger or LedgerPlace(), entry=sha256))  # this is not a new attempt
+        return drawn.written_at(replace(gate.ledger or LedgerPlace(), entry=sha256))  # this is not a new attempt
 
     def chosen(self, draft: Draft, history: History, choose: Choose) -> Draw:
         """The draw, given what the ledger holds.

@@ -80,6 +80,12 @@ class Draw:
         """The identities of its questions."""
         return tuple(map(question_of, self.cases))
 
+    def written_at(self, place: LedgerPlace) -> Draw:
+        """The same draw in the ledger, with its questions as far as they are computed."""
+        written = replace(self, ledger=place)
+        vars(written).update({name: value for name, value in vars(self).items() if name == "questions"})
+        return written
+
 
 def open_cases(place: GatePlace, suite: Suite, used: frozenset[str], reuse: bool = False) -> tuple[Case, ...]:
     """The cases from which a draw chooses, whatever its seed: those whose questions are not in `used`, or, with

@@ -13,11 +13,12 @@ from typing import cast
 
 from tunegate.cases.bank import Part
 from tunegate.cases.case import question_of
-from tunegate.checks.check import Check, Sample, is_deterministic, judge, unique_names
+from tunegate.checks.check import Check, Sample, is_deterministic, unique_names
 from tunegate.checks.outcome import Finding, Outcome, SampleOutcome, Verdict, combine
 from tunegate.exceptions import CannotJudge, Tampered
-from tunegate.gates.ask import by_case, samples_of
+from tunegate.gates.ask import samples_of
 from tunegate.gates.diversity import measure_again
+from tunegate.gates.judging import Judging
 from tunegate.models.model import StoredResponses
 from tunegate.record.record import GateRecord
 from tunegate.record.typed_json import as_recorded
@@ -101,7 +102,7 @@ class _Believed:
 
 def _judged(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
     checks = [check if is_deterministic(check) else _Believed(check) for check in suite.checks]
-    return by_case(suite, judge(checks, samples, suite.answer))  # type: ignore[arg-type]
+    return replace(Judging.of(suite), checks=checks).outcomes(samples)  # type: ignore[arg-type]
 
 
 def _compare(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain, islice, takewhile
+from itertools import islice, takewhile
 
 from tunegate.cases.case import Case
-from tunegate.checks.answers.part import AnswerRule
-from tunegate.checks.check import Check, Sample, is_deterministic, judge
-from tunegate.checks.outcome import Outcome, keep_findings, shallow
+from tunegate.checks.check import Sample
+from tunegate.checks.outcome import Outcome, shallow
 from tunegate.exceptions import ConfigError, Tampered
-from tunegate.gates.ask import ask, blocks_to_ask, by_case, open_questions, questions, repeats, samples_of
+from tunegate.gates.ask import ask, blocks_to_ask, open_questions, questions, repeats, samples_of
 from tunegate.gates.diversity import measured_draw
 from tunegate.gates.draw import Draw, GatePlace, Reference
+from tunegate.gates.judging import Judging, Row, judged_rows
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
 from tunegate.models.model import Model, Response, StoredResponses, answers_the_same, check_weights, servers_of
 from tunegate.models.timing import Measured, executor_facts, halved_batch
-from tunegate.processes import in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.record.gate_events import (
@@ -35,7 +33,6 @@ from tunegate.record.gate_events import (
     OutcomesJudged,
 )
 from tunegate.record.judged_log import JudgedLog
-from tunegate.record.outcome_json import verdict_to_json
 from tunegate.record.record import GateRecord
 from tunegate.record.run_log import RunLog
 from tunegate.suites.suite import Suite
@@ -83,11 +80,12 @@ class GateRunner:
         cases = drawn.cases if begun is None else _drawn_before(suite, begun)
         answers = begun.answers.copy() if begun else AnswerLog()
         judged = begun.judged if begun else JudgedLog()
-        done = {case.id for case in cases if _is_final(suite, case, judged, answers, terms.ask_again)}
+        known = (case for case in cases if case.id in judged.outcomes)
+        done = {case.id for case in known if _is_final(suite, case, judged, answers, terms.ask_again)}
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(done), len(cases))
         asked = 0
-        blocks = list(blocks_of(cases, _block_size(model, terms, len(cases)), in_draw_order=terms.may_stop))
+        blocks = _blocks(model, terms, cases)
         if begun is not None and _are_open(suite, [case for case in cases if case.id not in done], terms, answers):
             _check_same_dtype(place, begun, model)
         self._announce(suite, terms, model, blocks, done, answers)
@@ -99,11 +97,11 @@ class GateRunner:
             left = [case for case in block if case.id not in done]
             self._ask(place, suite, terms, model, left, answers)
             samples = samples_of(suite, model, left, answers.responses)
-            ready = by_case(suite, _with_findings_of_before(judged, _judged_in_batches(suite, samples)))
-            in_line = _outcomes_per_line(suite, samples)
-            while part := list(islice(ready, in_line)):
+            rows = judged_rows(suite, samples, judged.outcomes)
+            in_line = _rows_per_line(suite, samples)
+            while part := list(islice(rows, in_line)):
                 self.log.append(_as_judged(place, part, alone=in_line == 1), durable=False)
-                done |= {outcome.case_id for outcome in part}
+                done |= {row["case_id"] for row in part}
                 self.progress(place.label, len(done), len(cases))
         expect(model, ())
         if asked:
@@ -257,27 +255,16 @@ def _check_same_dtype(place: GatePlace, begun: GateRecord, model: Model) -> None
 
 
 def _is_final(suite: Suite, case: Case, judged: JudgedLog, answers: AnswerLog, ask_again: int) -> bool:
-    """Whether a case has an outcome that no further asking or judging may change.
+    """Whether no further asking or judging may change the outcome of a case.
 
     A case that could not be judged is final if no answer can be used and none may be asked for again, or if it was
     judged as often as allowed.
     """
-    if case.id not in judged.outcomes or not judged.may_be_judged(case.id, ask_again):
-        return case.id in judged.outcomes
+    if not judged.may_be_judged(case.id, ask_again):
+        return True
     if any(answers.may_be_asked(question.id, ask_again) for question in questions(suite, case)):
         return False
     return all(answers.responses[question.id].error is not None for question in repeats(suite, case))
-
-
-def _with_findings_of_before(judged: JudgedLog, again: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Outcomes of answers, some of which were judged before: a check's earlier decision counts, whatever it says
-    now (`keep_findings`)."""
-    numbers: Counter[str] = Counter()
-    for outcome in again:
-        before = judged.outcomes.get(outcome.case_id)
-        answers = () if before is None else before.samples or (before,)
-        number, numbers[outcome.case_id] = numbers[outcome.case_id], numbers[outcome.case_id] + 1
-        yield keep_findings(answers[number].findings, outcome) if number < len(answers) else outcome
 
 
 def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
@@ -290,9 +277,11 @@ def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
     return tuple(by_id[case_id] for case_id in begun.case_ids)
 
 
-def _block_size(model: Model, terms: Terms, cases: int) -> int:
+def _blocks(model: Model, terms: Terms, cases: Sequence[Case]) -> list[Sequence[Case]]:
     """Stored answers are all one block, which several processes can judge, unless the draw may stop after a block."""
-    return max(1, cases) if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
+    if isinstance(model, StoredResponses) and not terms.may_stop:
+        return [cases] if cases else []
+    return list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
 
 
 def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
@@ -320,61 +309,18 @@ def _alike_together(cases: Sequence[Case]) -> list[Case]:
     return sorted(cases, key=lambda case: (longest[heads[case.id]], heads[case.id], len(case.prompt_text), case.id))
 
 
-def _judged_in_batches(suite: Suite, samples: Sequence[Sample]) -> Iterator[Outcome]:
-    """Judge as few samples at a time as the checks allow, so that an interruption loses few judged cases.
-
-    Many samples whose checks are pure, such as stored answers, are judged by several processes: blocks of them, in
-    order, with the same outcomes.
-    """
-    judged = _Judge((suite.checks, suite.answer))
-    if len(samples) < SPREAD_FROM or not _judges_anywhere(suite):
-        yield from judged.outcomes(samples)
-        return
-    blocks = (samples[start : start + JUDGED_AT_ONCE] for start in range(0, len(samples), JUDGED_AT_ONCE))
-    yield from chain.from_iterable(in_order(_Judge, (suite.checks, suite.answer), blocks))
-
-
-def _outcomes_per_line(suite: Suite, samples: Sequence[Sample]) -> int:
+def _rows_per_line(suite: Suite, samples: Sequence[Sample]) -> int:
     """How many outcomes are written to the record at once: many if there are many, and judging them again is free.
 
     An interruption loses those not yet written, and what a judge says may have cost money.
     """
-    return ANSWERS_PER_LINE if len(samples) >= ANSWERS_PER_LINE and _judges_anywhere(suite) else 1
+    return ANSWERS_PER_LINE if len(samples) >= ANSWERS_PER_LINE and Judging.of(suite).is_pure else 1
 
 
-def _as_judged(place: GatePlace, outcomes: Sequence[Outcome], *, alone: bool) -> OutcomeJudged | OutcomesJudged:
+def _as_judged(place: GatePlace, rows: Sequence[Row], *, alone: bool) -> OutcomeJudged | OutcomesJudged:
     """The event of outcomes that are written in one line."""
-    rows = [verdict_to_json(outcome) for outcome in outcomes]
     return OutcomeJudged(**place.named, outcome=rows[0]) if alone else OutcomesJudged(**place.named, outcomes=rows)
 
 
 ANSWERS_PER_LINE = 1024
 """The number of answers, or of outcomes, in one line of the record: a line is held in memory whole."""
-SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
-"""From this number of samples on, other processes judge too; and how many each is given at once."""
-
-
-def _judges_anywhere(suite: Suite) -> bool:
-    """Whether all of its checks are pure."""
-    return all(map(_is_pure, suite.checks))
-
-
-def _is_pure(check: Check) -> bool:
-    """Whether any process can judge with a copy of the check: it is from the library, and asks no model."""
-    return is_deterministic(check) and type(check).__module__.partition(".")[0] in ("tunegate", "tunegate_suites")
-
-
-class _Judge:
-    """Judges samples by the checks and the answer rule of a suite."""
-
-    def __init__(self, by: tuple[Sequence[Check], AnswerRule]) -> None:
-        self._checks, self._answer = by
-
-    def outcomes(self, samples: Sequence[Sample]) -> Iterator[Outcome]:
-        size = max(check.batch_size for check in self._checks)
-        for start in range(0, len(samples), size):
-            yield from judge(self._checks, samples[start : start + size], self._answer)
-
-    def __call__(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """All at once: a block that is interrupted is lost anyway."""
-        return list(judge(self._checks, samples, self._answer))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_responses(
     and a file in which no id belongs to a case.
     """
     spec = spec or ResponsesSpec()
-    ids = ids_by_question(asked)
+    ids = cache(lambda: ids_by_question(asked))
     responses: dict[str, Response] = {}
     given = Counter[str]()
     unknown: list[str] = []
@@ -123,16 +124,16 @@ def _last_answer(value: Any) -> str | None:
 # --- which case ----------------------------------------------------------------------------------------------------
 
 
-def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Mapping[str, str]) -> str:
+def _case_id(row: Row, spec: ResponsesSpec, asked: Mapping[str, Prompt], ids: Callable[[], Mapping[str, str]]) -> str:
     if spec.id is not None or "id" in row:
         return fill(spec.id or "{id}", row)
     prompt = _recorded_prompt(row, spec)
     if prompt is None:
         raise ConfigError(f"the row has no field 'id'{nearest('id', row)}, and no prompt that identifies its case")
-    if prompt not in ids:
+    if prompt not in ids():
         owners = "several cases" if prompt in map(question_text, asked.values()) else "no case"
         raise ConfigError(f"the row has no field 'id', and its prompt belongs to {owners}: {prompt[:80]!r}; add the id")
-    return ids[prompt]
+    return ids()[prompt]
 
 
 def ids_by_question(asked: Mapping[str, Prompt]) -> dict[str, str]:
@@ -144,8 +145,11 @@ def ids_by_question(asked: Mapping[str, Prompt]) -> dict[str, str]:
 
 def _check_prompt(row: Row, spec: ResponsesSpec, case_id: str, prompt: Prompt) -> None:
     """Raise ConfigError for an answer to a prompt that differs from the case's, ignoring white space."""
-    recorded, wanted = _recorded_prompt(row, spec), question_text(prompt)
-    if recorded in (None, wanted, question_text(prompt, with_system=True)) or is_rendered(recorded, prompt):
+    recorded = _recorded_prompt(row, spec)
+    if recorded is None:
+        return
+    wanted = question_text(prompt)
+    if recorded in (wanted, question_text(prompt, with_system=True)) or is_rendered(recorded, prompt):
         return
     raise ConfigError(
         f"id {case_id!r}: this answer belongs to another prompt: expected {wanted[:80]!r}, got {recorded[:80]!r}; were "

@@ -51,12 +51,14 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
     values = dict(data)
     samples: list[Mapping[str, Any]] = values.pop("samples", [])
     if responses is not None:
-        values |= _answer(responses[values["case_id"]])
-        named = [sample_id(values["case_id"], number) for number, _ in enumerate(samples, start=1)]
-        samples = [{**sample, **_answer(responses[name])} for sample, name in zip(samples, named, strict=True)]
-        shown = next((number for number, one in enumerate(samples) if one["verdict"] == values["verdict"]), None)
-        if shown is not None:  # of several answers, the first that has the verdict of the case
-            values |= _answer(responses[named[shown]])
+        shown = values["case_id"]
+        if samples:  # of several answers, the first that has the verdict of the case is shown
+            named = [sample_id(shown, number) for number, _ in enumerate(samples, start=1)]
+            shown = next(
+                (name for name, one in zip(named, samples, strict=True) if one["verdict"] == values["verdict"]), shown
+            )
+            samples = [{**sample, **_answer(responses[name])} for sample, name in zip(samples, named, strict=True)]
+        values |= _answer(responses[shown])
     values["findings"], cutoffs = _without_endless(values["findings"])
     outcome = read_as(Outcome, values)
     if not cutoffs and not samples:

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache
+from sys import intern
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -93,15 +94,10 @@ def _text(value: Any) -> Any:
     """The text. Short ones, such as names of checks, recur in each outcome: as one object, not as thousands."""
     if not isinstance(value, str):
         raise Misfit("", "text", value)
-    return _one(value) if type(value) is str and len(value) <= SHORT else value
+    return intern(value) if len(value) <= SHORT and type(value) is str else value
 
 
 SHORT = 40
-
-
-@lru_cache(maxsize=1024)
-def _one(text: str) -> str:
-    return text
 
 
 _PLAIN: Mapping[type, Read] = {

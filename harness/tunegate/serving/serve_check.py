@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 from tunegate.cases.bank import draw
 from tunegate.cases.case import Case, question_of
-from tunegate.checks.check import Sample, judge
+from tunegate.checks.check import Sample
 from tunegate.exceptions import ConfigError
-from tunegate.gates.ask import ask_samples, by_case
+from tunegate.gates.ask import ask_samples
 from tunegate.gates.book import Book, Draft, NoLedger
 from tunegate.gates.draw import Draw, GatePlace, draw_fresh
+from tunegate.gates.judging import Judging
 from tunegate.hashes import canonical_json, sha256_hex
 from tunegate.ledger.ledger import Ledger
 from tunegate.models import server_facts as told
@@ -64,7 +65,7 @@ def serve_check(request: ServeCheck, open_model: Open, say: Callable[[str], None
     say(f"asking {request.server.name}")
     theirs = told.first_tokens(request.server, drawn.cases, settings, lambda ids: text_of(tokenizer, ids))
     served = ask_samples(suite, request.server, drawn.cases)
-    before, after = (list(by_case(suite, judge(suite.checks, side, suite.answer))) for side in (samples, served))
+    before, after = (list(Judging.of(suite).outcomes(side)) for side in (samples, served))
     signature = Signature(
         tuple(map(pair_of, ours, theirs, samples, served)),
         compare(before, after, MAX_DROP),
