@@ -85,7 +85,7 @@ class GateRunner:
         measured = self._measure(place, suite, terms, model, cases, begun)
         self.progress(place.label, len(done), len(cases))
         asked = 0
-        blocks = _blocks(model, terms, cases)
+        blocks = list(blocks_of(cases, _block_size(model, terms, len(cases)), in_draw_order=terms.may_stop))
         if begun is not None and _are_open(suite, [case for case in cases if case.id not in done], terms, answers):
             _check_same_dtype(place, begun, model)
         self._announce(suite, terms, model, blocks, done, answers)
@@ -277,11 +277,9 @@ def _drawn_before(suite: Suite, begun: GateRecord) -> tuple[Case, ...]:
     return tuple(by_id[case_id] for case_id in begun.case_ids)
 
 
-def _blocks(model: Model, terms: Terms, cases: Sequence[Case]) -> list[Sequence[Case]]:
+def _block_size(model: Model, terms: Terms, cases: int) -> int:
     """Stored answers are all one block, which several processes can judge, unless the draw may stop after a block."""
-    if isinstance(model, StoredResponses) and not terms.may_stop:
-        return [cases] if cases else []
-    return list(blocks_of(cases, model.block_size, in_draw_order=terms.may_stop))
+    return max(1, cases) if isinstance(model, StoredResponses) and not terms.may_stop else model.block_size
 
 
 def blocks_of(cases: Sequence[Case], size: int, *, in_draw_order: bool) -> Iterator[Sequence[Case]]:
