@@ -162,7 +162,7 @@ def case_of(spec: CasesSpec, row: Row) -> Case:
     if not references and answer is not None and answer.strip():
         references = (answer,)
     case = Case(
-        id="",
+        id=_given_id(spec.id, row),
         prompt=prompt,
         references=references,
         context=_optional(spec.context, "context", row, fill_passages),
@@ -171,12 +171,13 @@ def case_of(spec: CasesSpec, row: Row) -> Case:
         group=_optional(spec.group, "group", row, fill),
         fields=row,
     )
-    return replace(case, id=_id(spec.id, row, case))
+    return case if case.id else replace(case, id=content_id(case))
 
 
-def _id(template: str | None, row: Row, case: Case) -> str:
+def _given_id(template: str | None, row: Row) -> str:
+    """The id that the row names; empty if it names none."""
     if template is None and "id" not in row:
-        return content_id(case)
+        return ""
     try:
         case_id = fill(template or "{id}", row)
     except MissingField as error:

@@ -16,7 +16,7 @@ def read_json(text: str, where: str) -> Any:
     """The value of a JSON text. Raises ConfigError for NaN, infinity, numbers too large for a float, duplicate keys."""
     text = text.rstrip("\r\n")  # an error at the end is then in the last line, and not behind it
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{where}: not valid JSON: {_explained(error, text)}") from error
     except (ValueError, RecursionError) as error:
@@ -107,3 +107,7 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits[:40]} is too large for a number; write it as text")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys)
+"""Made once: `json.loads` would make one for each row."""
