@@ -16,7 +16,7 @@ from tests.support.tiny_model import make_tiny_model
 from tunegate.cli import main
 from tunegate.commands.data import guess_method
 from tunegate.data.card import DataCard, card_from_json
-from tunegate.data.measure import Measuring, make_card
+from tunegate.data.measure import Measuring, quick_card
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import chunks_of
 from tunegate.data.training_data import load_training_data
@@ -70,7 +70,7 @@ def test_the_hash_of_a_card_covers_the_data_and_not_where_it_lies(small: Path, t
 
 def test_a_card_reads_back_as_it_was_written() -> None:
     spec = DataSpec(path="train.jsonl", prompt="{context}", completion="{answer}", tags=["task"])
-    card = make_card(load_training_data(spec, "sft", GENES), spec, "sft", Measuring(quick=True, max_length=50))
+    card = quick_card(load_training_data(spec, "sft", GENES), spec, "sft", Measuring(max_length=50))
     written = json.loads(json.dumps(card.to_json()))
     read = card_from_json(written)
     assert isinstance(read, DataCard)
