@@ -273,6 +273,18 @@ def test_a_card_is_written_as_json(small: Path, tmp_path: Path, capsys: Capture)
     assert json.loads((tmp_path / "cards" / "small.json").read_text()) == card
 
 
+def test_only_rows_that_are_held_must_be_in_a_small_file(
+    small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of(capsys, "small.jsonl")
+    monkeypatch.setattr("tunegate.reading.rows.MAX_BYTES", 100)
+    assert card_of(capsys, "small.jsonl") == card
+    assert card_of(capsys, "small.jsonl", "--duplicates", "keep", "--pii", "keep") == card
+    for held in (["--duplicates", "exact"], ["--pii", "mask"], ["--split", "1,0,0"]):
+        assert main(["data", "small.jsonl", *held]) == 2
+        assert "small.jsonl: the file has 0 MiB; at most 0 MiB are read: split it" in capsys.readouterr().err
+
+
 def test_left_out_rows_are_named(small: Path, capsys: Capture) -> None:
     assert main(["data", "small.jsonl", "--duplicates", "exact"]) == 0
     said = capsys.readouterr().out

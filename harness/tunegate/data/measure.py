@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from tunegate.cases.case import asked
@@ -20,10 +20,10 @@ from tunegate.data.survey import (
     LANGUAGE_ROWS,
     ROWS_SHOWN,
     CloseLook,
-    Closely,
     Details,
     Digests,
     Draw,
+    Looking,
     Survey,
     digests_of,
     survey,
@@ -64,7 +64,7 @@ def make_card(
     """
     if isinstance(data, TrainingData):
         return _card_of_held(data, data.examples, spec, method, measuring)
-    surveyed = survey(data, _closely(spec, measuring, find_pii=True), measuring.progress, processes)
+    surveyed = survey(data, _looking(spec, measuring, find_pii=True), measuring.progress, processes)
     examples = (example for row in data for example in data.rendered([row])[0])
     return _card(data.path, surveyed, examples, method, measuring)
 
@@ -78,7 +78,7 @@ def _card_of_held(
     data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, method: str, measuring: Measuring
 ) -> DataCard:
     masking = None if spec.prepare is None or spec.prepare.pii == "keep" else spec.prepare.pii
-    look = CloseLook(_closely(spec, measuring, find_pii=masking is None))
+    look = CloseLook(_looking(spec, measuring, find_pii=masking is None))
     details = look(looked_at, measuring.progress)
     surveyed = Survey(digests_of(data.examples), details, data.sha256, _drawn(data.examples, LANGUAGE_ROWS))
     card = _card(data.path, surveyed, data.examples, method, measuring)
@@ -94,9 +94,9 @@ def _card_of_held(
     )
 
 
-def _closely(spec: DataSpec, measuring: Measuring, find_pii: bool) -> Closely:
+def _looking(spec: DataSpec, measuring: Measuring, find_pii: bool) -> Looking:
     names = None if spec.prepare is None else spec.prepare.names
-    return Closely(measuring.count_tokens, measuring.max_length, find_pii, names)
+    return Looking(measuring.count_tokens, measuring.max_length, find_pii, names)
 
 
 def _card(path: Path, surveyed: Survey, examples: Iterable[Example], method: str, measuring: Measuring) -> DataCard:
@@ -105,10 +105,9 @@ def _card(path: Path, surveyed: Survey, examples: Iterable[Example], method: str
     rows = len(digests.numbers)
     repeated = _repeated(digests)
     different_answers = len(set(each(digests.wanted)))
-    answers = {digest: n for digest, n in Counter(each(digests.answers)).most_common(COMMONEST) if n > 1}
-    counted_tags = Counter(each(digests.tags))
-    tags, different_tags = dict(counted_tags.most_common(TAGS_SHOWN)), len(counted_tags)
-    del counted_tags
+    answers, _ = _commonest(digests.answers, COMMONEST)
+    answers = {digest: n for digest, n in answers.items() if n > 1}
+    tags, different_tags = _commonest(digests.tags, TAGS_SHOWN)
     shown = texts(examples, answers.keys() | tags.keys(), path)
     languages, fault = _languages(surveyed.sample, measuring.progress)
     return DataCard(
@@ -144,6 +143,12 @@ def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
     """The first rows; for a repetition, the row and the row that it repeats."""
     pairs = zip(rows, like, strict=True) if like else ((row,) for row in rows)
     return [list(pair) for pair, _ in zip(pairs, range(ROWS_SHOWN), strict=False)]
+
+
+def _commonest(digests: bytearray, most: int) -> tuple[dict[bytes, int], int]:
+    """How often the most common digests are there, of equally common ones the first; and how many different ones."""
+    times = Counter(each(digests))
+    return dict(times.most_common(most)), len(times)
 
 
 def _cut(text: str) -> str:
@@ -206,18 +211,18 @@ def _bins(ranked: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
 
 
 def _repeated(digests: Digests) -> Repeated:
-    times = Counter(each(digests.rows))
-    repeats, seen = len(digests.numbers) - len(times), set[bytes]()
-    again = (
-        number
-        for number, digest in zip(digests.numbers, each(digests.rows), strict=True)
-        if times[digest] > 1 and (digest in seen or seen.add(digest))
-    )
-    shown = tuple(islice(again, ROWS_SHOWN if repeats else 0))
-    del times
-    answered = set(each(digests.asked, 2 * DIGEST))
-    prompts = Counter(pair[:DIGEST] for pair in answered)
-    return Repeated(repeats, shown, sum(answers > 1 for answers in prompts.values()))
+    rows = array("Q", _repeating(digests))
+    prompts = Counter(pair[:DIGEST] for pair in set(each(digests.asked, 2 * DIGEST)))
+    return Repeated(len(rows), tuple(rows[:ROWS_SHOWN]), sum(answers > 1 for answers in prompts.values()))
+
+
+def _repeating(digests: Digests) -> Iterator[int]:
+    """The numbers of the rows that equal an earlier one."""
+    seen: set[bytes] = set()
+    for number, digest in zip(digests.numbers, each(digests.rows), strict=True):
+        if digest in seen:
+            yield number
+        seen.add(digest)
 
 
 def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[dict[str, int], str]:

@@ -90,11 +90,15 @@ def _short_answer(example: Example) -> tuple[str, ...]:
 
 
 def _asked_and_answered(example: Example) -> tuple[str, str]:
-    """With a label, the label is the answer to "Is this right?"; two answers to one prompt contradict nothing."""
+    """What the row says about what: a label about a prompt with its answer, otherwise an answer about a prompt.
+
+    Two answers in one row contradict none, so they count as the same for all rows.
+    """
     assert example.prompt is not None
-    answers = list(example.answers.values())
-    about = asked(example.prompt) if example.label is None else json.dumps([asked(example.prompt), *answers])
-    return about, json.dumps([example.label, *answers]) if len(answers) < 2 else ""
+    prompt, answers = asked(example.prompt), list(example.answers.values())
+    if example.label is not None:
+        return json.dumps([prompt, *answers]), str(example.label)
+    return prompt, answers[0] if len(answers) == 1 else ""
 
 
 def texts(examples: Iterable[Example], wanted: Set[bytes], path: Path) -> dict[bytes, str]:
@@ -115,7 +119,7 @@ def texts(examples: Iterable[Example], wanted: Set[bytes], path: Path) -> dict[b
 
 
 @dataclass(frozen=True, slots=True)
-class Closely:
+class Looking:
     """How to look at rows closely: rows with more than `max_length` tokens are listed; without `find_pii`, nothing
     looks for personal data; `names` is the spaCy model that finds names too."""
 
@@ -144,9 +148,9 @@ class Details:
 class CloseLook:
     """Looks at rows closely; built once in each process."""
 
-    def __init__(self, closely: Closely) -> None:
-        self._how = closely
-        self._find_names = None if closely.names is None or not closely.find_pii else name_finder(closely.names)
+    def __init__(self, looking: Looking) -> None:
+        self._how = looking
+        self._find_names = None if looking.names is None or not looking.find_pii else name_finder(looking.names)
 
     def __call__(self, examples: Sequence[Example], progress: Progress | None = None) -> Details:
         counts = self._how.count_tokens(examples, progress)
@@ -213,9 +217,9 @@ class _Seen:
 class _BlockReader:
     """Renders the rows of a block and looks at them; built once in each process."""
 
-    def __init__(self, how: tuple[TrainingFile, Closely]) -> None:
-        self._file, closely = how
-        self._look = CloseLook(closely)
+    def __init__(self, how: tuple[TrainingFile, Looking]) -> None:
+        self._file, looking = how
+        self._look = CloseLook(looking)
 
     def __call__(self, rows: Sequence[tuple[int, Row]]) -> _Seen:
         examples, faults = self._file.rendered(rows)
@@ -223,7 +227,7 @@ class _BlockReader:
 
 
 def survey(
-    file: TrainingFile, closely: Closely, progress: Progress | None = None, processes: int | None = None
+    file: TrainingFile, looking: Looking, progress: Progress | None = None, processes: int | None = None
 ) -> Survey:
     """Look at all rows once, in blocks; the result does not depend on the blocks or the number of processes.
 
@@ -233,7 +237,7 @@ def survey(
     sha256 = hashlib.sha256()
     drawn = Draw[tuple[int, Row]](LANGUAGE_ROWS)
     blocks = in_blocks(_drawing(file, drawn), lambda numbered: _characters(numbered[1]))
-    for block in in_order(_BlockReader, (file, closely), blocks, processes):
+    for block in in_order(_BlockReader, (file, looking), blocks, processes):
         digests.add(block.digests)
         details.add(block.details)
         sha256.update(block.hashed)
