@@ -8,8 +8,8 @@ from inspect import signature
 from pathlib import Path
 
 BENCHES = (
-    "startup", "stored_answers", "record", "hostile", "leakage", "data_card", "leak_labels", "report", "generation", "gate",
-    "servers", "executor", "attempts", "training",
+    "startup", "stored_answers", "record", "hostile", "leakage", "data_card", "leak_labels", "report", "generation",
+    "gate", "servers", "executor", "attempts", "training",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from tests.support.bank import write_jsonl
 from tests.support.card_in_memory import card_in_memory
 from tests.support.leak_helpers import GENES
 from tunegate import processes
+from tunegate.cases.bank import draw_order
 from tunegate.data import survey
 from tunegate.data.card import DataCard
 from tunegate.data.digests import DIGEST
@@ -80,6 +81,15 @@ def test_the_gene_rows_have_the_same_card_from_two_processes(monkeypatch: pytest
     monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 50)
     file = TrainingFile(spec, "sft", GENES)
     assert same(make_card(file, spec, "sft", Measuring(max_length=100), processes=2), expected)
+
+
+@given(st.sets(st.integers(1, 60)), st.sampled_from((1, 7, 60)))
+def test_rows_are_drawn_as_they_go_by(numbers: set[int], most: int) -> None:
+    drawn = survey.Draw[int](most)
+    for number in sorted(numbers):
+        drawn.add(number, number)
+    whole = sorted(numbers) if len(numbers) <= most else list(map(int, draw_order(map(str, numbers), seed=0)))
+    assert drawn.rows == whole[:most]
 
 
 def test_all_faults_of_all_blocks_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
