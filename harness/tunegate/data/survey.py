@@ -131,7 +131,10 @@ class Looking:
 
 @dataclass(slots=True)
 class Details:
-    """How many rows have each length, the first of those that are too long, and the same for personal data."""
+    """How many rows have each length, and how often each kind of personal data is found.
+
+    `longer` and `with_pii` are the first rows that are too long, and those with personal data.
+    """
 
     lengths: Counter[int] = field(default_factory=Counter[int])
     longer: list[int] = field(default_factory=list[int])
