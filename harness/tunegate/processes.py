@@ -29,6 +29,7 @@ MOST_PROCESSES = 8
 """Above this number, the caller cannot read blocks as fast as the workers do them."""
 DONE_HERE = 4
 """This many blocks are done without processes: a worker takes about half a second to start."""
+ITEMS_PER_BLOCK, CHARACTERS_PER_BLOCK = 1000, 2**20
 
 
 INTERPRETER = (sys.executable, "-P")
@@ -44,9 +45,24 @@ _Answer = tuple[bool, Any]
 """Whether a worker has done a block, and its result."""
 NOT_DONE: _Answer = (False, None)
 
+Item = TypeVar("Item")
 Setup = TypeVar("Setup")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
+
+
+def in_blocks(items: Iterable[Item], characters: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """The items in blocks of bounded size; `characters` says how long an item is."""
+    block: list[Item] = []
+    size = 0
+    for item in items:
+        block.append(item)
+        size += characters(item)
+        if len(block) == ITEMS_PER_BLOCK or size >= CHARACTERS_PER_BLOCK:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def in_order(

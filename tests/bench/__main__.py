@@ -8,8 +8,8 @@ from inspect import signature
 from pathlib import Path
 
 BENCHES = (
-    "startup", "stored_answers", "record", "hostile", "leakage", "leak_labels", "report", "generation", "gate",
-    "servers", "executor", "attempts", "training",
+    "startup", "stored_answers", "record", "hostile", "leakage", "data_card", "leak_labels", "report", "generation",
+    "gate", "servers", "executor", "attempts", "training",
 )  # fmt: skip
 
 
@@ -19,7 +19,9 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: {' '.join(BENCHES)})"
     )
-    parser.add_argument("--rows", type=int, help="how many rows, for benches that can measure any number (leakage)")
+    parser.add_argument(
+        "--rows", type=int, help="how many rows, for benches that can measure any number (leakage, data_card)"
+    )
     options = parser.parse_args()
     names = options.names or BENCHES
     if unknown := sorted(set(names) - set(known)):

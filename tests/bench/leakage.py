@@ -28,7 +28,7 @@ TEMPLATE = (
 
 
 def main(rows: int = ROWS) -> None:
-    for label, text in (("free texts", _free_text), ("one template", _filled_template)):
+    for label, text in (("free texts", free_text), ("one template", _filled_template)):
         with tempfile.TemporaryDirectory() as folder:
             half, whole = (_cost(Path(folder), text, count) for count in (rows // 2, rows))
         print(f"{rows:,} rows, {label}: {whole.seconds:.1f} s ({whole.cpu_seconds:.1f} s of the processors), ")
@@ -73,7 +73,7 @@ WORDS = [
 ]
 
 
-def _free_text(rng: random.Random) -> str:
+def free_text(rng: random.Random) -> str:
     return " ".join(rng.choices(WORDS, k=rng.randint(20, 120)))
 
 

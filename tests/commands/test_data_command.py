@@ -16,7 +16,7 @@ from tests.support.tiny_model import make_tiny_model
 from tunegate.cli import main
 from tunegate.commands.data import guess_method
 from tunegate.data.card import DataCard, card_from_json
-from tunegate.data.measure import Measuring, make_card
+from tunegate.data.measure import Measuring, quick_card
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import chunks_of
 from tunegate.data.training_data import load_training_data
@@ -70,7 +70,7 @@ def test_the_hash_of_a_card_covers_the_data_and_not_where_it_lies(small: Path, t
 
 def test_a_card_reads_back_as_it_was_written() -> None:
     spec = DataSpec(path="train.jsonl", prompt="{context}", completion="{answer}", tags=["task"])
-    card = make_card(load_training_data(spec, "sft", GENES), spec, "sft", Measuring(quick=True, max_length=50))
+    card = quick_card(load_training_data(spec, "sft", GENES), spec, "sft", Measuring(max_length=50))
     written = json.loads(json.dumps(card.to_json()))
     read = card_from_json(written)
     assert isinstance(read, DataCard)
@@ -271,6 +271,18 @@ def test_parts_of_chats_are_data_again(small: Path, capsys: Capture) -> None:
 def test_a_card_is_written_as_json(small: Path, tmp_path: Path, capsys: Capture) -> None:
     card = card_of(capsys, "small.jsonl", "--card", "cards/small.json")
     assert json.loads((tmp_path / "cards" / "small.json").read_text()) == card
+
+
+def test_only_rows_that_are_held_must_be_in_a_small_file(
+    small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of(capsys, "small.jsonl")
+    monkeypatch.setattr("tunegate.reading.rows.MAX_BYTES", 100)
+    assert card_of(capsys, "small.jsonl") == card
+    assert card_of(capsys, "small.jsonl", "--duplicates", "keep", "--pii", "keep") == card
+    for held in (["--duplicates", "exact"], ["--pii", "mask"], ["--split", "1,0,0"]):
+        assert main(["data", "small.jsonl", *held]) == 2
+        assert "small.jsonl: the file has 0 MiB; at most 0 MiB are read: split it" in capsys.readouterr().err
 
 
 def test_left_out_rows_are_named(small: Path, capsys: Capture) -> None:

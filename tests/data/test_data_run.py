@@ -16,7 +16,7 @@ from tests.support.report_page import CONTRASTS, Open, needs_chromium
 from tunegate.cli import main
 from tunegate.commands.check_facts import facts_of_pipeline
 from tunegate.data.card import card_from_json
-from tunegate.data.measure import QUICK_ROWS, Measuring, make_card
+from tunegate.data.measure import QUICK_ROWS, Measuring, quick_card
 from tunegate.data.prepare import load_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens
@@ -137,9 +137,9 @@ def test_lengths_are_counted_by_the_pipelines_tokenizer_or_estimated(tmp_path: P
 def test_a_quick_card_looks_closely_at_some_rows_only() -> None:
     examples = tuple(Example(n, f"prompt {n}", {"completion": "yes"}) for n in range(QUICK_ROWS + 500))
     data = TrainingData(Path("rows.jsonl"), examples, "sha")
-    card = make_card(data, DataSpec(path="rows.jsonl"), "sft", Measuring(quick=True))
+    card = quick_card(data, DataSpec(path="rows.jsonl"), "sft", Measuring())
     assert (card.trained, card.lengths.of, card.pii.of) == (QUICK_ROWS + 500, QUICK_ROWS, QUICK_ROWS)
-    assert card == make_card(data, DataSpec(path="rows.jsonl"), "sft", Measuring(quick=True))
+    assert card == quick_card(data, DataSpec(path="rows.jsonl"), "sft", Measuring())
 
 
 def test_a_data_set_without_prepare_is_as_it_was(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.leak_helpers import GENES, prompts, read, rows, suite
 from tests.support.leaks_in_memory import compare_in_memory
+from tunegate import processes
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.leaks import leakage, survey
@@ -55,7 +56,7 @@ def test_blocks_find_what_one_comparison_finds(
 ) -> None:
     cases = suite(*(Case(str(n), prompt, (reference,)) for n, (prompt, reference) in enumerate(asked)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(survey, "ROWS_PER_BLOCK", block)
+        patch.setattr(processes, "ITEMS_PER_BLOCK", block)
         assert compare(taught, [cases]) == compare_in_memory(taught, [cases])
 
 
@@ -68,16 +69,16 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
     monkeypatch.setattr(leakage, "ALL_PAIRS", 10**6)  # above it, pairs are chosen, one way here and another way there
     expected = compare_in_memory(taught, [suite(*bank)])
     assert len(expected) > 5
-    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 50)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 50)
     assert compare(taught, [suite(*bank)], processes=2) == expected
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     built: list[int] = []
     build = survey.CaseIndex.__init__
     monkeypatch.setattr(survey.CaseIndex, "__init__", lambda *texts: (built.append(1), build(*texts))[1])
-    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=processes)
+    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=count)
     assert len(built) == 1
 
 
@@ -87,7 +88,7 @@ def test_a_question_that_another_block_asks_is_a_question() -> None:
     taught = [*rows(*("other text " * 9 for _ in range(7)), "no", question)]
     taught[0] = TrainRow("train.jsonl", 1, ("Say something.",), (question,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(survey, "ROWS_PER_BLOCK", 1)
+        patch.setattr(processes, "ITEMS_PER_BLOCK", 1)
         assert [leak.train_row for leak in compare(taught, [prompts(question)])] == [1, 9]
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.leak_helpers import prompts, rows, suite
 from tests.support.leaks_in_memory import compare_in_memory
+from tunegate import processes
 from tunegate.cases.case import Case
-from tunegate.leaks import survey
 from tunegate.leaks.leakage import Looking, compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 from tunegate.suites.suite import Suite
@@ -35,7 +35,7 @@ def test_a_leak_is_found_before_and_behind_the_same_words_in_another_layout(
     first, second = rows(plain, asking)
     expected = {(2, "c1", "containment")}
     assert leaking([first, second], prompts(case)) == leaking([second, first], prompts(case)) == expected
-    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 1)
     assert leaking([first, second], prompts(case)) == leaking([second, first], prompts(case)) == expected
 
 
@@ -111,6 +111,6 @@ def test_the_order_of_rows_never_changes_which_leak(
     taught, shuffled = ordered
     cases = suite(*(Case(str(number), prompt) for number, prompt in enumerate(asked)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(survey, "ROWS_PER_BLOCK", data.draw(st.sampled_from((1, 5, 1000))))
+        patch.setattr(processes, "ITEMS_PER_BLOCK", data.draw(st.sampled_from((1, 5, 1000))))
         found = compare(taught, [cases], processes=1)
         assert found == compare(shuffled, [cases], processes=1) == compare_in_memory(taught, [cases])

@@ -65,7 +65,12 @@ def draw_order(ids: Iterable[str], seed: int) -> list[str]:
     Ids are ranked by SHA-256 of (seed, id). The first n of the order are a simple random sample without replacement,
     and the next n are a new sample, on every platform and whatever the order of the bank.
     """
-    return sorted(ids, key=lambda case_id: hashlib.sha256(f"{seed}\x00{case_id}".encode()).digest())
+    return sorted(ids, key=lambda case_id: draw_rank(case_id, seed))
+
+
+def draw_rank(case_id: str, seed: int) -> int:
+    """A case's rank in `draw_order`: the lowest is drawn first."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\x00{case_id}".encode()).digest())
 
 
 def draw(

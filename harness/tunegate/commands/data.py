@@ -17,14 +17,14 @@ from tunegate.data.card_words import card_lines
 from tunegate.data.faults import DataFaults, ranges
 from tunegate.data.measure import Measuring, make_card
 from tunegate.data.methods import METHODS, ROW_METHODS, not_read
-from tunegate.data.prepare import PrepareTools, load_prepared
+from tunegate.data.prepare import PrepareTools, open_prepared
 from tunegate.data.spec import DataSpec
 from tunegate.data.token_lengths import CountTokens, Estimate, ModelTokens, local_tokens
 from tunegate.data.training_data import Example, TrainingData
 from tunegate.exceptions import CannotJudge, ConfigError, nearest
 from tunegate.pipeline.pipeline_spec import PipelineSpec
 from tunegate.reading.files import PIPELINE_FILE, model_place
-from tunegate.reading.rows import Row, read_rows
+from tunegate.reading.rows import MAX_BYTES_BY_LINE, Row, read_rows
 from tunegate.reading.spec import read_spec
 from tunegate.reading.templates import field_names, headers
 from tunegate.reading.yaml_file import YamlFile, load_yaml
@@ -95,10 +95,10 @@ def _of_pipeline(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str
     for index, stage in enumerate(spec.stages):
         tools = PrepareTools(local_tokens(model), bar.update)
         with file.naming(("stages", index, "data", "path")):
-            loaded = load_prepared(stage.data, stage.learns_as, path.parent, tools)
+            rows = open_prepared(stage.data, stage.learns_as, path.parent, tools)
         limit = options.max_length if options.max_length is not None else max_length(stage.args.get("max_length"))
         measuring = Measuring(counter, limit, progress=bar.update)
-        yield stage.name, make_card(loaded, stage.data, stage.learns_as, measuring)
+        yield stage.name, make_card(rows, stage.data, stage.learns_as, measuring)
 
 
 def _counter(model: str | None, asked_for: bool) -> CountTokens:
@@ -129,15 +129,15 @@ def _of_file(path: Path, options: Namespace, bar: Bar) -> Iterator[tuple[str, Da
         _tell_unused(method, first, spec)
     counter = _counter(options.model, asked_for=True)
     local = counter if counter.exact else None
-    loaded = load_prepared(spec, method, Path(), PrepareTools(local, bar.update, masking="--pii mask"))
-    card = make_card(loaded, spec, method, Measuring(counter, options.max_length, progress=bar.update))
-    if options.out is not None:
-        write_parts(loaded, Path(options.out))
+    rows = open_prepared(spec, method, Path(), PrepareTools(local, bar.update, masking="--pii mask"))
+    card = make_card(rows, spec, method, Measuring(counter, options.max_length, progress=bar.update))
+    if isinstance(rows, TrainingData) and options.out is not None:
+        write_parts(rows, Path(options.out))
     yield path.name, card
 
 
 def _first_row(path: Path) -> Row:
-    return next(row for _, row in read_rows(path))
+    return next(row for _, row in read_rows(path, most_by_line=MAX_BYTES_BY_LINE))
 
 
 TOLD_BY: Mapping[str, str] = {

@@ -2,80 +2,141 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from tunegate.cases.bank import draw_order
 from tunegate.cases.case import asked
 from tunegate.data.card import UNKNOWN, DataCard, Lengths, Pii, Repeated
+from tunegate.data.digests import DIGEST, each
+from tunegate.data.faults import usable_words
 from tunegate.data.languages import likeliest_language
-from tunegate.data.near_duplicates import exact_repeats
-from tunegate.data.prepare import left_out_words, row_pii
+from tunegate.data.prepare import left_out_words
 from tunegate.data.spec import DataSpec
 from tunegate.data.split import group_of
+from tunegate.data.survey import (
+    LANGUAGE_ROWS,
+    ROWS_SHOWN,
+    CloseLook,
+    Details,
+    Digests,
+    Draw,
+    Looking,
+    Survey,
+    digests_of,
+    survey,
+    texts,
+)
 from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chunked
-from tunegate.data.training_data import Example, TrainingData
+from tunegate.data.training_data import Example, TrainingData, TrainingFile
 from tunegate.exceptions import MissingExtra
-from tunegate.models.pii_names import name_finder
 from tunegate.progress import Progress
 from tunegate.text.pii import find_pii
 
 QUICK_ROWS = 2000
 """The number of random rows that are checked in detail before a run, when nobody asked for a card."""
-LANGUAGE_ROWS = 200
-"""The number of random rows whose language is recognised."""
 SURE = 0.6
 """The minimum probability of a row's language. With it, one of 1,196 short texts in 35 languages was misread."""
-BINS, COMMONEST, TAGS_SHOWN, ROWS_SHOWN, ANSWER_CHARS = 12, 10, 40, 20, 60
+BINS, COMMONEST, TAGS_SHOWN, ANSWER_CHARS = 12, 10, 40, 60
 
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """How to make a card. `quick` checks only `QUICK_ROWS` rows in detail; `max_length` is the training's limit."""
+    """How to measure rows: with what their tokens are counted, and the training's limit."""
 
     count_tokens: CountTokens = field(default_factory=Estimate)
     max_length: int | None = None
-    quick: bool = False
     progress: Progress | None = None
 
 
-def make_card(data: TrainingData, spec: DataSpec, method: str, measuring: Measuring) -> DataCard:
-    """Measure the examples to train on; the same data give the same card."""
-    looked_at = _drawn(data.examples, QUICK_ROWS) if measuring.quick else data.examples
-    answers = Counter(
-        " ".join(text.split()) for e in data.examples if (text := e.wanted) is not None and len(text) < 200
-    )
-    tags = Counter(tag for example in data.examples for tag in example.tags)
-    languages, fault = _languages(_drawn(data.examples, LANGUAGE_ROWS), measuring.progress)
-    return DataCard(
-        file=data.path.name,
-        method=method,
+def make_card(
+    data: TrainingData | TrainingFile,
+    spec: DataSpec,
+    method: str,
+    measuring: Measuring,
+    processes: int | None = None,
+) -> DataCard:
+    """Measure the examples to train on; the same data give the same card, whether held in memory or in their file.
+
+    A file is read in blocks by several processes (default: one per core if there are many rows), and partly twice.
+    """
+    if isinstance(data, TrainingData):
+        return _card_of_held(data, data.examples, spec, method, measuring)
+    surveyed = survey(data, _looking(spec, measuring, find_pii=True), measuring.progress, processes)
+    examples = (example for row in data for example in data.rendered([row])[0])
+    return _card(data.path, surveyed, examples, method, measuring)
+
+
+def quick_card(data: TrainingData, spec: DataSpec, method: str, measuring: Measuring) -> DataCard:
+    """A card for which only `QUICK_ROWS` random rows are checked in detail."""
+    return _card_of_held(data, _drawn(data.examples, QUICK_ROWS), spec, method, measuring)
+
+
+def _card_of_held(
+    data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, method: str, measuring: Measuring
+) -> DataCard:
+    masking = None if spec.prepare is None or spec.prepare.pii == "keep" else spec.prepare.pii
+    look = CloseLook(_looking(spec, measuring, find_pii=masking is None))
+    details = look(looked_at, measuring.progress)
+    surveyed = Survey(digests_of(data.examples), details, data.sha256, _drawn(data.examples, LANGUAGE_ROWS))
+    card = _card(data.path, surveyed, data.examples, method, measuring)
+    if masking is not None:
+        card = replace(card, pii=Pii("masked" if masking == "mask" else "refused", data.rows_in, dict(data.masked)))
+    return replace(
+        card,
         rows=data.rows_in,
-        trained=len(data.examples),
-        sha256=data.sha256,
         summary=left_out_words(data),
         left_out={left.why: len(left.rows) for left in data.left_out},
         left_out_rows={left.why: _listed(left.rows, left.like) for left in data.left_out},
-        lengths=_lengths(looked_at, method, measuring),
-        repeated=_repeated(data.examples),
-        pii=_pii(data, looked_at, spec, measuring.progress),
-        answers={_cut(text): n for text, n in answers.most_common(COMMONEST) if n > 1 and not find_pii(text)},
-        different_answers=len({e.wanted for e in data.examples} - {None}),
-        labels=_labels(data.examples),
-        tags=dict(tags.most_common(TAGS_SHOWN)),
-        different_tags=len(tags),
-        languages=languages,
-        language_fault=fault,
         parts=_parts(data) if data.held_out else {},
     )
 
 
+def _looking(spec: DataSpec, measuring: Measuring, find_pii: bool) -> Looking:
+    names = None if spec.prepare is None else spec.prepare.names
+    return Looking(measuring.count_tokens, measuring.max_length, find_pii, names)
+
+
+def _card(path: Path, surveyed: Survey, examples: Iterable[Example], method: str, measuring: Measuring) -> DataCard:
+    """The card of rows of which none is left out; `examples` are iterated once, to find the texts that it shows."""
+    digests, details = surveyed.digests, surveyed.details
+    rows = len(digests.numbers)
+    repeated = _repeated(digests)
+    different_answers = len(set(each(digests.wanted)))
+    answers, _ = _commonest(digests.answers, COMMONEST)
+    answers = {digest: n for digest, n in answers.items() if n > 1}
+    tags, different_tags = _commonest(digests.tags, TAGS_SHOWN)
+    shown = texts(examples, answers.keys() | tags.keys(), path)
+    languages, fault = _languages(surveyed.sample, measuring.progress)
+    return DataCard(
+        file=path.name,
+        method=method,
+        rows=rows,
+        trained=rows,
+        sha256=surveyed.sha256,
+        summary=usable_words(rows, {}),
+        left_out={},
+        left_out_rows={},
+        lengths=_lengths(details, method, measuring),
+        repeated=repeated,
+        pii=Pii("kept", details.lengths.total(), dict(details.kinds), tuple(details.with_pii)),
+        answers={_cut(shown[digest]): n for digest, n in answers.items() if not find_pii(shown[digest])},
+        different_answers=different_answers,
+        labels=_labels(digests.labels),
+        tags={shown[digest]: n for digest, n in tags.items()},
+        different_tags=different_tags,
+        languages=languages,
+        language_fault=fault,
+    )
+
+
 def _drawn(examples: Sequence[Example], most: int) -> Sequence[Example]:
-    if len(examples) <= most:
-        return examples
-    by_number = {str(example.number): example for example in examples}
-    return [by_number[number] for number in draw_order(by_number, seed=0)[:most]]
+    drawn = Draw[Example](most)
+    for example in examples:
+        drawn.add(example.number, example)
+    return drawn.rows
 
 
 def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
@@ -84,13 +145,18 @@ def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
     return [list(pair) for pair, _ in zip(pairs, range(ROWS_SHOWN), strict=False)]
 
 
+def _commonest(digests: bytearray, most: int) -> tuple[dict[bytes, int], int]:
+    """How often the most common digests are there, of equally common ones the first; and how many different ones."""
+    times = Counter(each(digests))
+    return dict(times.most_common(most)), len(times)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= ANSWER_CHARS else text[: ANSWER_CHARS - 1] + "…"
 
 
-def _labels(examples: Sequence[Example]) -> dict[str, int]:
-    labels = Counter(example.label for example in examples if example.label is not None)
-    return {"wanted": labels[True], "unwanted": labels[False]} if labels else {}
+def _labels(labels: Counter[bool | None]) -> dict[str, int]:
+    return {} if None in labels else {"wanted": labels[True], "unwanted": labels[False]}
 
 
 def _parts(data: TrainingData) -> dict[str, dict[str, int]]:
@@ -101,14 +167,14 @@ def _parts(data: TrainingData) -> dict[str, dict[str, int]]:
 # --- lengths -------------------------------------------------------------------------------------------------------
 
 
-def _lengths(examples: Sequence[Example], method: str, measuring: Measuring) -> Lengths:
-    counts = measuring.count_tokens(examples, measuring.progress)
-    ranked = sorted(counts)
+def _lengths(details: Details, method: str, measuring: Measuring) -> Lengths:
+    counts = details.lengths
+    ranked = [length for length in sorted(counts) for _ in range(counts[length])]
     lengths = Lengths(
         how=measuring.count_tokens.how,
         exact=measuring.count_tokens.exact,
-        of=len(counts),
-        total=sum(counts),
+        of=len(ranked),
+        total=sum(ranked),
         shortest=ranked[0],
         median=_quantile(ranked, 0.5),
         p90=_quantile(ranked, 0.9),
@@ -119,11 +185,9 @@ def _lengths(examples: Sequence[Example], method: str, measuring: Measuring) -> 
     if measuring.max_length is None:
         return lengths
     limit = measuring.max_length
-    longer = [example.number for example, count in zip(examples, counts, strict=True) if count > limit]
-    chunks = chunks_of(counts, limit) if is_chunked(method) else None
-    return replace(
-        lengths, max_length=limit, longer=len(longer), longer_rows=tuple(sorted(longer)[:ROWS_SHOWN]), chunks=chunks
-    )
+    longer = sum(rows for length, rows in counts.items() if length > limit)
+    chunks = chunks_of(ranked, limit) if is_chunked(method) else None
+    return replace(lengths, max_length=limit, longer=longer, longer_rows=tuple(details.longer), chunks=chunks)
 
 
 def _quantile(ranked: Sequence[int], share: float) -> int:
@@ -143,41 +207,22 @@ def _bins(ranked: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
     return tuple((start, end, rows) for start, end, rows in bins)
 
 
-# --- repeats, personal data, language ------------------------------------------------------------------------------
+# --- repeats, language ---------------------------------------------------------------------------------------------
 
 
-def _repeated(examples: Sequence[Example]) -> Repeated:
-    repeats = exact_repeats(examples)
-    answers: dict[int, set[int]] = {}
-    for example in examples:
-        if example.prompt is not None:
-            answered = (example.label, *example.answers.values()) if len(example.answers) < 2 else ()
-            about = (
-                asked(example.prompt) if example.label is None else (asked(example.prompt), *example.answers.values())
-            )
-            answers.setdefault(hash(about), set()).add(hash(answered))
-    contradictions = sum(len(given) > 1 for given in answers.values())
-    return Repeated(len(repeats), tuple(repeats)[:ROWS_SHOWN], contradictions)
+def _repeated(digests: Digests) -> Repeated:
+    rows = array("Q", _repeating(digests))
+    prompts = Counter(pair[:DIGEST] for pair in set(each(digests.asked, 2 * DIGEST)))
+    return Repeated(len(rows), tuple(rows[:ROWS_SHOWN]), sum(answers > 1 for answers in prompts.values()))
 
 
-def _pii(data: TrainingData, looked_at: Sequence[Example], spec: DataSpec, progress: Progress | None) -> Pii:
-    """The personal data that were masked, if the file asks for it; otherwise those in the rows."""
-    if spec.prepare is not None and spec.prepare.pii != "keep":
-        done = "masked" if spec.prepare.pii == "mask" else "refused"
-        return Pii(done, data.rows_in, dict(data.masked))
-    names = spec.prepare.names if spec.prepare is not None else None
-    find_names = None if names is None else name_finder(names)
-    kinds: Counter[str] = Counter()
-    rows: list[int] = []
-    for done, example in enumerate(looked_at):
-        if progress is not None and done % 1000 == 0:
-            progress("personal data", done, len(looked_at), "rows")
-        if found := row_pii(example, find_names).kinds:
-            kinds += found
-            rows.append(example.number)
-    if progress is not None:
-        progress("personal data", len(looked_at), len(looked_at), "rows")
-    return Pii("kept", len(looked_at), dict(kinds), tuple(sorted(rows)[:ROWS_SHOWN]))
+def _repeating(digests: Digests) -> Iterator[int]:
+    """The numbers of the rows that equal an earlier one."""
+    seen: set[bytes] = set()
+    for number, digest in zip(digests.numbers, each(digests.rows), strict=True):
+        if digest in seen:
+            yield number
+        seen.add(digest)
 
 
 def _languages(examples: Sequence[Example], progress: Progress | None) -> tuple[dict[str, int], str]:

@@ -7,13 +7,13 @@ Short answers must be the same: "yes" and "no" to the same question are a contra
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from tunegate.cases.case import asked
+from tunegate.data.digests import digest_of
 from tunegate.data.training_data import Example
 from tunegate.optional import optional_import
 from tunegate.progress import Progress
@@ -39,8 +39,7 @@ def exact_repeats(examples: Iterable[Example]) -> Repeats:
     first: dict[bytes, int] = {}
     found: Repeats = {}
     for example in examples:
-        key = hashlib.blake2b(example.to_json().encode(errors="replace"), digest_size=16).digest()
-        number = first.setdefault(key, example.number)
+        number = first.setdefault(digest_of(example.to_json()), example.number)
         if number != example.number:
             found[example.number] = number
     return found

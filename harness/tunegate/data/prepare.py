@@ -16,10 +16,19 @@ from tunegate.data.near_duplicates import Repeats, exact_repeats, near_repeats
 from tunegate.data.spec import DataSpec, PrepareSpec
 from tunegate.data.split import split_by_group
 from tunegate.data.token_lengths import CountTokens, is_chunked
-from tunegate.data.training_data import Example, LeftOut, TrainingData, check_labels, digest, load_training_data
+from tunegate.data.training_data import (
+    Example,
+    LeftOut,
+    TrainingData,
+    TrainingFile,
+    check_labels,
+    digest,
+    load_training_data,
+)
 from tunegate.exceptions import ConfigError
 from tunegate.models.pii_names import name_finder
 from tunegate.progress import Progress
+from tunegate.reading.rows import MAX_BYTES_BY_LINE
 from tunegate.text.pii import FindNames, Found, find_pii, mask
 
 REPEATED, NEARLY, TOO_LONG, SAME = "repeats a row", "nearly repeats a row", "too long", "no preference once masked"
@@ -45,6 +54,17 @@ def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareToo
     return data if spec.prepare is None else prepare(data, method, spec.prepare, tools or PrepareTools())
 
 
+def open_prepared(
+    spec: DataSpec, method: str, base_dir: Path, tools: PrepareTools | None = None
+) -> TrainingData | TrainingFile:
+    """Like `load_prepared`, but rows that stay as they are also stay in their file, of which only one is read here."""
+    if spec.prepare is not None and spec.prepare.changes_rows:
+        return load_prepared(spec, method, base_dir, tools)
+    file = TrainingFile(spec, spec.rows_for(method), base_dir, MAX_BYTES_BY_LINE)
+    next(iter(file))
+    return file
+
+
 def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTools) -> TrainingData:
     """The rows to train on, with the others in `left_out`; raises ConfigError if none are left."""
     if spec.pii != "keep":
@@ -62,7 +82,7 @@ def prepare(data: TrainingData, method: str, spec: PrepareSpec, tools: PrepareTo
         data = replace(data, examples=train, left_out=(*data.left_out, *left_out), held_out=parts)
     if not data.examples:
         raise ConfigError(f"{data.path}: `prepare` left out every row: {left_out_words(data)}")
-    check_labels(data.path, data.examples)
+    check_labels(data.path, Counter(example.label for example in data.examples))
     return replace(data, sha256=digest(data.examples))
 
 

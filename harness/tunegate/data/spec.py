@@ -62,6 +62,12 @@ class PrepareSpec(Spec):
     split: SplitSpec | None = None
     """Divide the rows into parts. Default: all rows are trained on."""
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether rows can be left out or masked; otherwise the settings only say what a data card counts."""
+        left_out = self.duplicates != "keep" or self.max_tokens is not None or self.split is not None
+        return left_out or self.pii != "keep"
+
 
 class OwnAnswersSpec(SamplingSpec):
     """Ask the stage's input model its training prompts, and learn from its misses, which a suite's checks find.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,10 @@ class ModelTokens:
         self.model = model
         self.how = f"counted by the tokenizer of {Path(model).name}"
         self._loaded: Any = None
+
+    def __reduce__(self) -> tuple[type[ModelTokens], tuple[str]]:
+        """Another process loads the tokenizer itself."""
+        return ModelTokens, (self.model,)
 
     def __call__(self, examples: Sequence[Example], progress: Progress | None = None) -> list[int]:
         counts: list[int] = []
@@ -108,6 +112,6 @@ def is_chunked(method: str) -> bool:
     return not METHODS[method].prompted
 
 
-def chunks_of(lengths: Sequence[int], size: int) -> int:
+def chunks_of(lengths: Iterable[int], size: int) -> int:
     """How many chunks of at most `size` tokens documents make; each begins with the last token of the previous one."""
     return sum(max(1, -(-(length - 1) // max(1, size - 1))) for length in lengths)

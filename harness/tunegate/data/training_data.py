@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,26 +95,60 @@ PARTS = ("prompt", "messages", "system", "completion", "chosen", "rejected", "te
 """The settings of `data` for the parts of a row; each method uses some of them."""
 
 
+Faults = dict[str, list[int]]
+"""What is wrong with rows that do not fit their method, and the numbers of these rows."""
+
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """The rows of a stage's data, read again each time they are iterated, and never held.
+
+    `most_by_line` is the size of a file with one object per line that is still read; by default it is that for callers
+    that hold all rows.
+    """
+
+    spec: DataSpec
+    method: str
+    base_dir: Path
+    most_by_line: int | None = None
+
+    @property
+    def path(self) -> Path:
+        return resolve(self.spec.path, self.base_dir)
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        """Each row that `where` selects, with its number; raises ConfigError."""
+        spec, path = self.spec, self.path
+        _check_templates(spec, self.method)
+        rows = read_rows(path, spec.split, spec.delimiter, most_by_line=self.most_by_line)
+        for number, row in select(rows, spec.where, path):
+            check_literal("data.prompt", spec.prompt, row)
+            check_unfilled("data.system", spec.system, row)
+            yield number, row
+
+    def rendered(self, rows: Iterable[tuple[int, Row]]) -> tuple[list[Example], Faults]:
+        """The examples of rows, and the faults of the others."""
+        examples: list[Example] = []
+        faults: Faults = {}
+        for number, row in rows:
+            try:
+                examples.append(_example(self.spec, self.method, number, row))
+            except ConfigError as error:
+                faults.setdefault(str(error), []).append(number)
+        return examples, faults
+
+
 def load_training_data(spec: DataSpec, method: str, base_dir: Path) -> TrainingData:
     """Read and render a stage's rows without changing them (`data/prepare.py` does that).
 
     Raises DataFaults with every row that does not fit the method, or ConfigError for a file that cannot be read.
     """
-    _check_templates(spec, method)
-    path = resolve(spec.path, base_dir)
-    examples: list[Example] = []
-    faults: dict[str, list[int]] = {}
-    for number, row in select(read_rows(path, spec.split, spec.delimiter), spec.where, path):
-        check_literal("data.prompt", spec.prompt, row)
-        check_unfilled("data.system", spec.system, row)
-        try:
-            examples.append(_example(spec, method, number, row))
-        except ConfigError as error:
-            faults.setdefault(str(error), []).append(number)
+    file = TrainingFile(spec, method, base_dir)
+    examples, faults = file.rendered(file)
     if faults:
-        raise DataFaults(path, faults, len(examples))
-    check_labels(path, examples)
-    return TrainingData(path, tuple(examples), digest(examples))
+        raise DataFaults(file.path, faults, len(examples))
+    check_labels(file.path, Counter(example.label for example in examples))
+    return TrainingData(file.path, tuple(examples), digest(examples))
 
 
 def check_rows(data: TrainingData, check: Callable[[Mapping[str, Any]], None]) -> None:
@@ -132,19 +167,23 @@ def digest(examples: Iterable[Example]) -> str:
     """SHA-256 of rendered examples, in order."""
     sha256 = hashlib.sha256()
     for example in examples:
-        sha256.update(json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n")
+        sha256.update(hashed(example))
     return sha256.hexdigest()
 
 
-def check_labels(path: Path, examples: Sequence[Example]) -> None:
-    """Raise ConfigError if all labels are the same: the model could not learn a difference."""
-    labels = {example.label for example in examples}
+def hashed(example: Example) -> bytes:
+    """What the hash of training data covers of an example."""
+    return json.dumps([example.to_json(), example.tags]).encode(errors="replace") + b"\n"
+
+
+def check_labels(path: Path, labels: Mapping[bool | None, int]) -> None:
+    """Raise ConfigError if all rows have the same label: the model could not learn a difference."""
     if len(labels) == 1 and None not in labels:
-        (label,) = labels
+        ((label, rows),) = labels.items()
         say = ("true", "bad", "false") if label else ("false", "good", "true")
         remedy = "; or use method sft" if label else ""
         raise ConfigError(
-            f"{path}: the label is {say[0]} in all {len(examples)} rows, but the method needs good and bad answers: "
+            f"{path}: the label is {say[0]} in all {rows} rows, but the method needs good and bad answers: "
             f"add {say[1]} completions (label {say[2]}){remedy}"
         )
 

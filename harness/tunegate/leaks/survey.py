@@ -21,7 +21,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.leaks.by_question import Look, framed_questions, inner_questions, same_questions
 from tunegate.leaks.short_prompts import short_prompts
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainRow, TrainText, train_texts
-from tunegate.processes import in_order
+from tunegate.processes import in_blocks, in_order
 from tunegate.progress import Progress
 from tunegate.text.grams import (
     LONGEST_RUN,
@@ -38,7 +38,6 @@ from tunegate.text.minhash import NEARLY_THE_SAME
 
 CONTAINED = 0.8
 """The share of a case's runs that makes a leak; fitted on half of the gene tests (docs/leakage.md)."""
-ROWS_PER_BLOCK, CHARACTERS_PER_BLOCK = 1000, 2**20
 ROUNDING = 1e-6
 """Two sums of the same weights in different orders differ by less."""
 DIGEST = 16
@@ -246,7 +245,7 @@ def survey(
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    for block in in_order(_BlockReader, found.index, _blocks(rows), processes):
+    for block in in_order(_BlockReader, found.index, in_blocks(rows, _characters), processes):
         found.per_row += block.per_row
         found.digests += block.digests
         found.questions += block.questions
@@ -283,14 +282,5 @@ def _by_weight(index: CaseIndex, may_leak: dict[Shared, bytearray]) -> Iterator[
             yield from _each(digests)
 
 
-def _blocks(rows: Iterable[TrainRow]) -> Iterator[list[TrainRow]]:
-    block: list[TrainRow] = []
-    size = 0
-    for row in rows:
-        block.append(row)
-        size += sum(map(len, row.questions)) + sum(map(len, row.answers))
-        if len(block) == ROWS_PER_BLOCK or size >= CHARACTERS_PER_BLOCK:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
+def _characters(row: TrainRow) -> int:
+    return sum(map(len, row.questions)) + sum(map(len, row.answers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunegate.data.card import DataCard
-from tunegate.data.measure import Measuring, make_card
+from tunegate.data.measure import Measuring, quick_card
 from tunegate.exceptions import TunegateError
 from tunegate.pipeline.pipeline import Pipeline, Stage
 from tunegate.training.tools import Tools
@@ -14,14 +14,14 @@ from tunegate.training.tools import Tools
 def stage_card(pipeline: Pipeline, stage: Stage, tools: Tools) -> DataCard:
     """Inspects only a sample of the rows in detail; without the model's tokenizer, lengths are estimated."""
     spec = stage.spec
-    quick = Measuring(max_length=max_length(spec.args.get("max_length")), quick=True, progress=tools.progress)
+    estimated = Measuring(max_length=max_length(spec.args.get("max_length")), progress=tools.progress)
     if tools.tokens is not None:
         try:
-            exact = replace(quick, count_tokens=tools.tokens(pipeline.model))
-            return make_card(stage.data, spec.data, spec.learns_as, exact)
+            exact = replace(estimated, count_tokens=tools.tokens(pipeline.model))
+            return quick_card(stage.data, spec.data, spec.learns_as, exact)
         except TunegateError as error:
             tools.say(f"{stage.name}: the lengths of the training rows are estimated: {error}")
-    return make_card(stage.data, spec.data, spec.learns_as, quick)
+    return quick_card(stage.data, spec.data, spec.learns_as, estimated)
 
 
 def max_length(value: object) -> int | None:

@@ -1,0 +1,18 @@
+"""Digests of texts, kept where the texts themselves would be too many: their memory does not depend on the texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+DIGEST = 12
+"""Bytes of a digest. The chance that any two of 100 million different texts have the same one is below 10^-13."""
+
+
+def digest_of(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+
+
+def each(digests: bytes | bytearray, size: int = DIGEST) -> Iterator[bytes]:
+    """The digests that lie one after the other."""
+    return (bytes(digests[at : at + size]) for at in range(0, len(digests), size))
