@@ -160,7 +160,7 @@ def measured(executor: StartsWorkers, opening: Opening, cases: list[Case]) -> Me
         for block in blocks:
             answers |= {block.cases[index].id: response.text for index, response in block.asked_of(model)}
         best = max(best, len(cases) / (time.perf_counter() - started))
-    peaks = [(tally.peak_bytes or 0) / 2**20 for tally in model.dispatcher.tallies]
+    peaks = [(tally.peak_bytes or 0) / 2**20 for tally in model.workers.dispatcher.tallies]
     model.close()
     return Measured(best, [answers[case.id] for case in cases], peaks, open_s)
 

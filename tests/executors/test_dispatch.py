@@ -47,7 +47,7 @@ class Thread:
         self.on_open()
         return self.opened
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         self.log.append(block.cases[0].id)
         if self.gate is not None:
             assert self.gate.wait(10)
@@ -55,7 +55,7 @@ class Thread:
             raise WorkerLost("the node burnt down")
         return Reply(tuple((index, Response(case.id, "stop")) for index, case in enumerate(block.cases)))
 
-    def sha256_now(self) -> str:
+    def sha256_now(self, opening: Opening) -> str:
         return self.now
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Thread:
 class Gone(Thread):
     """A worker that ended while it had nothing to do."""
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         raise WorkerGone("the node burnt down")
 
 
@@ -98,10 +98,10 @@ def test_each_block_is_answered_once_whoever_is_lost(data: st.DataObject) -> Non
     expect(model, blocks)
     for one in blocks:
         assert texts(model, one) == [case.id for case in one.cases]
-    answered = sum(tally.blocks for tally in model.dispatcher.tallies)
+    answered = sum(tally.blocks for tally in model.workers.dispatcher.tallies)
     assert answered == len(blocks)
     begun = sum(len(worker.log) for worker in workers)
-    assert begun == len(blocks) + sum(bool(tally.lost) for tally in model.dispatcher.tallies)
+    assert begun == len(blocks) + sum(bool(tally.lost) for tally in model.workers.dispatcher.tallies)
     model.close()
     assert all(worker.closed for worker in workers)
 
@@ -136,7 +136,7 @@ def test_a_worker_that_is_lost_takes_no_further_block() -> None:
             raise WorkerLost("the node burnt down")
         return "weights"
 
-    assert model.dispatcher.everywhere(hashed) == {"other": "weights"}
+    assert model.workers.dispatcher.everywhere(hashed) == {"other": "weights"}
     for name in "abcdef":
         texts(model, block(name))
     assert (one.log, other.log) == ([], list("abcdef"))
@@ -188,7 +188,7 @@ def test_a_block_that_is_announced_again_is_not_begun_again() -> None:
     worker.gate.set()
     assert [texts(model, block(one)) for one in "012"] == [["0"], ["1"], ["2"]]
     expect(model, [])
-    assert sum(tally.blocks for tally in model.dispatcher.tallies) == 3
+    assert sum(tally.blocks for tally in model.workers.dispatcher.tallies) == 3
     model.close()
 
 
@@ -256,7 +256,7 @@ def test_a_worker_that_is_lost_while_it_opens_is_left_out() -> None:
     assert texts(model, block("x")) == ["x"]
     assert model.executor == {
         "kind": "threads",
-        "workers": [{"place": "b", "blocks": 1}, {"place": "a", "blocks": 0, "lost": "out of memory"}],
+        "workers": [{"place": "a", "blocks": 0, "lost": "out of memory"}, {"place": "b", "blocks": 1}],
     }
     model.close()
     with pytest.raises(CannotJudge, match="no worker could open it: out of memory"):

@@ -17,6 +17,7 @@ from tunegate.exceptions import TunegateError, message_of, without_addresses
 from tunegate.models.blocks import Block
 from tunegate.models.model import Fault, GenerationSettings, Model, Response
 from tunegate.models.shared_answers import Question, question_of
+from tunegate.models.timing import judge_opener
 from tunegate.suites.suite import Suite
 
 
@@ -92,6 +93,7 @@ def samples_of(suite: Suite, model: Named, cases: Sequence[Case], responses: Map
             model.sha256,
             model.name,
             tuple(responses[sample_id(variant_id(case, place), number)] for place in range(1, len(prompts) + 1)),
+            open_judge=judge_opener(model),
         )
         for case in cases
         for prompts, fault in [_wanted_beside(suite.checks, case)]

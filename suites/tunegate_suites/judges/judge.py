@@ -339,7 +339,7 @@ class Judge(NumericCheck):
         if self.server is not None:
             asker = ServerJudge(self.server, self.rubric.menu)
         else:
-            asker = LocalJudge(self._model_path, self.rubric.menu, self._context.models)
+            asker = LocalJudge(self._model_path, self._sha256, self.rubric.menu, self._context.models)
         return (InPairs if self.pairwise else OneByOne)(self.rubric, asker, as_json=self.server is not None)
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:
