@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.cases.case import Case
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, WorkersFailed
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import ModelOnWorkers, open_on
@@ -28,6 +28,7 @@ def block(*ids: str) -> Block:
 
 
 SAME = Opened("m", "weights", "float32", 2, can_check=True)
+JUDGE = Opened("judge", "of the judge", "float32", 2)
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class Thread:
     place: str
     lost_at: frozenset[int] = frozenset()
     opened: Opened = SAME
+    judge: Opened = JUDGE
     log: list[str] = field(default_factory=list[str])
     gate: threading.Event | None = None
     closed: bool = False
@@ -45,10 +47,10 @@ class Thread:
 
     def open(self, opening: Opening) -> Opened:
         self.on_open()
-        return self.opened
+        return self.judge if opening.judges else self.opened
 
     def answer(self, opening: Opening, block: Block) -> Reply:
-        self.log.append(block.cases[0].id)
+        self.log.append(("judge " if opening.judges else "") + block.cases[0].id)
         if self.gate is not None:
             assert self.gate.wait(10)
         if self.closed or len(self.log) in self.lost_at:
@@ -285,3 +287,90 @@ def test_the_workers_end_with_the_model() -> None:
     assert texts(model, block("x")) == ["x"]
     del model
     assert worker.closed
+
+
+# --- a judge beside the model --------------------------------------------------------------------------------------
+
+
+def logged(worker: Thread, count: int) -> list[str]:
+    """What a worker was asked, once that is this number of blocks."""
+    until = time.monotonic() + 10
+    while len(worker.log) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return worker.log
+
+
+def test_what_is_judged_goes_before_what_is_answered() -> None:
+    gate = threading.Event()
+    worker = Thread("a", gate=gate)
+    model = opened_on(worker)
+    judge = model.open_judge("judge")
+    expect(model, [block(name) for name in "abc"])
+    assert logged(worker, 1) == ["a"]
+    expect(judge, [block("x"), block("y")])
+    gate.set()
+    assert [texts(judge, block(name)) for name in "xy"] == [["x"], ["y"]]
+    assert [texts(model, block(name)) for name in "abc"] == [["a"], ["b"], ["c"]]
+    assert worker.log == ["a", "judge x", "judge y", "b", "c"]
+
+
+def test_a_judge_is_opened_once_and_counted_apart() -> None:
+    opened: list[str] = []
+    worker = Thread("a", on_open=lambda: opened.append("a"))
+    model = opened_on(worker)
+    expect(model, [block("a")])
+    assert texts(model, block("a")) == ["a"]
+    for name in "xy":
+        judge = model.open_judge("judge")
+        expect(judge, [block(name)])
+        assert texts(judge, block(name)) == [name]
+    assert opened == ["a", "a"]
+    assert model.executor["workers"] == [{"place": "a", "blocks": 1, "judged": 2}]
+    expect(model, [block("b")])  # the next draw
+    assert "judged" not in model.executor["workers"][0]
+
+
+def test_the_same_question_to_both_is_answered_by_each() -> None:
+    worker = Thread("a")
+    model = opened_on(worker)
+    expect(model, [block("x")])
+    judge = model.open_judge("judge")
+    expect(judge, [block("x")])
+    assert texts(judge, block("x")) == texts(model, block("x")) == ["x"]
+    assert sorted(worker.log) == ["judge x", "x"]
+
+
+def test_a_lost_worker_s_judging_is_done_by_another() -> None:
+    one, other = Thread("one", frozenset([1])), Thread("other")
+    model = opened_on(one, other)
+    judge = model.open_judge("judge")
+    blocks = [block(str(number)) for number in range(6)]
+    expect(judge, blocks)
+    assert [texts(judge, each) for each in blocks] == [[each.cases[0].id] for each in blocks]
+    assert sorted(set(other.log + one.log)) == [f"judge {number}" for number in range(6)]
+
+
+def test_a_judge_with_other_weights_on_one_worker_is_tampered() -> None:
+    model = opened_on(Thread("a"), Thread("b", judge=replace(JUDGE, sha256="others")))
+    with pytest.raises(Tampered, match="model 'judge': a has the weights of the judge, but b has others"):
+        model.open_judge("judge")
+
+
+def test_a_judge_that_cannot_be_opened_ends_the_gate() -> None:
+    def refuse() -> None:
+        if len(opened) == 2:
+            raise ConfigError("no such folder")
+        opened.append("one")
+
+    opened: list[str] = []
+    model = opened_on(Thread("a", on_open=refuse), Thread("b", on_open=refuse))
+    with pytest.raises(WorkersFailed, match=r"the judge cannot be opened on the workers: [ab]: no such folder$"):
+        model.open_judge("judge")
+
+
+def test_questions_that_end_workers_name_the_judge() -> None:
+    workers = [Thread(f"w{number}", frozenset([1])) for number in range(MAX_LOST + 1)]
+    model = opened_on(*workers)
+    judge = model.open_judge("./judge")
+    with pytest.raises(WorkersFailed, match=rf"the block for the judge \./judge ended {MAX_LOST} workers"):
+        texts(judge, block("0"))

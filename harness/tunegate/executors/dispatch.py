@@ -58,7 +58,6 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._workers = {worker: Tally(worker.place) for worker in workers}
         self._busy = {worker: threading.Lock() for worker in workers}
-        self._takes_no_block: set[Worker] = set()
         self._waiting: deque[Task] = deque()
         self._with_worker: set[tuple[Opening, str]] = set()
         self._wanted: set[tuple[Opening, str]] = set()
@@ -112,7 +111,7 @@ class Dispatcher:
             return self._replies.pop(task.id)
 
     def everywhere(self, ask: Callable[[Worker], Said]) -> dict[str, Said]:
-        """Ask something of all living workers, each after its present block; the answers by place. A worker that is
+        """Ask something of all living workers, each between two blocks; the answers by place. A worker that is
         lost meanwhile is left out. An error ends all workers, so that nobody waits for the others."""
 
         def one(worker: Worker) -> tuple[str, Said] | None:
@@ -127,7 +126,6 @@ class Dispatcher:
 
         living = self.living
         pool = ThreadPoolExecutor(max(1, len(living)))
-        self._take_no_block(living)
         try:
             return dict(found for found in pool.map(one, living) if found is not None)
         except BaseException:
@@ -135,7 +133,6 @@ class Dispatcher:
             raise
         finally:
             pool.shutdown()
-            self._take_no_block(())
 
     def close(self) -> None:
         """End all workers; whoever waits for a block gets WorkersFailed."""
@@ -145,13 +142,6 @@ class Dispatcher:
         for worker in self._workers:
             worker.close()
 
-    def _take_no_block(self, workers: Sequence[Worker]) -> None:
-        """These workers, and no others, take no further block: otherwise their threads might have the next one before
-        anybody else gets the lock."""
-        with self._changed:
-            self._takes_no_block = set(workers)
-            self._changed.notify_all()
-
     def _check_hope(self, task: Task) -> None:
         causes = [f"{tally.place}: {tally.lost}" for tally in self._workers.values() if tally.lost]
         if self._closed or len(causes) == len(self._workers):
@@ -159,20 +149,20 @@ class Dispatcher:
             raise WorkersFailed(f"no worker is left to answer: {told}; the same command goes on with what is answered")
         if self._ended[task.id] >= MAX_LOST:
             what = (
-                f"of the judge {task.opening.spec}" if task.opening.judges else f"with case {task.block.cases[0].id!r}"
+                f"for the judge {task.opening.spec}" if task.opening.judges else f"with case {task.block.cases[0].id!r}"
             )
             raise WorkersFailed(f"the block {what} ended {MAX_LOST} workers: {'; '.join(causes)}")
 
     def _serve(self, worker: Worker) -> None:
         """The life of one worker: take the next block, answer it, until it is lost or everything is closed."""
-        while (task := self._next(worker)) is not None:
+        tally = self._workers[worker]
+        while (task := self._next(tally)) is not None:
             try:
                 with self._busy[worker]:
                     reply = worker.answer(task.opening, task.block)
             except Exception as error:  # WorkerLost; a fault of ours must not leave the others waiting either
                 self._lose(worker, error, task)
                 return
-            tally = self._workers[worker]
             with self._changed:
                 tally.peak_bytes = reply.peak_bytes
                 if task.opening.judges:
@@ -196,11 +186,10 @@ class Dispatcher:
             self._changed.notify_all()
         worker.close()
 
-    def _next(self, worker: Worker) -> Task | None:
+    def _next(self, tally: Tally) -> Task | None:
         """The next block for a worker; None when it is lost, or everything is closed."""
-        tally = self._workers[worker]
         with self._changed:
-            while not (self._waiting and worker not in self._takes_no_block) and not self._closed and not tally.lost:
+            while not self._waiting and not self._closed and not tally.lost:
                 self._changed.wait()
             if self._closed or tally.lost:
                 return None
