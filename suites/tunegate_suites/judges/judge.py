@@ -214,6 +214,10 @@ class Judge(NumericCheck):
             raise self.config_error("model", str(error)) from error
 
     @property
+    def asks_local_models(self) -> bool:
+        return self.model is not None or any(member.model is not None for member in self.members)
+
+    @property
     def fitted_path(self) -> Path:
         """The file of a comparing judge's weights."""
         assert self.compare is not None

@@ -1,0 +1,191 @@
+"""`--executor` with a local judge: it answers on the workers that hold the model under test, or on its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.judge_files import admit, make_tiny_judge, write_judge, write_labels, write_panel
+from tests.support.same_record import comparable
+from tests.support.stub_backend import asked, askers, write_stub
+from tests.support.tiny_model import make_tiny_model
+from tunegate.checks.outcome import Verdict
+from tunegate.cli import main
+from tunegate.record.read_run import read_run
+
+Capture = pytest.CaptureFixture[str]
+TWO = ("--executor", "processes:2")
+
+
+def gate(model: str, *more: str) -> int:
+    return main(["gate", model, "--suite", "judged.yaml", *more])
+
+
+def workers_of(run: str) -> list[Any]:
+    facts = read_run(Path(run)).gates["judged"].executor
+    assert facts is not None
+    return facts["workers"]
+
+
+@pytest.fixture
+def subject(project: Path) -> str:
+    return write_stub(project / "stub")
+
+
+@pytest.fixture
+def judge(project: Path) -> Path:
+    """The folder of a stub that judges."""
+    write_judge(write_stub(project / "judge"))
+    admit()
+    return project / "judge"
+
+
+def test_a_real_judge_gives_the_same_record(project: Path, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_judge(str(make_tiny_judge(project / "judge")))
+    admit()
+    codes = {gate(subject, "--run", "alone"), gate(subject, "--run", "both", *TWO)}
+    assert codes == {1}
+    assert comparable(Path("both")) == comparable(Path("alone"))
+    outcomes = read_run(Path("both")).gates["judged"].outcomes
+    assert {outcome.verdict.value for outcome in outcomes} == {"PASS", "FAIL"}
+    assert sum(worker["judged"] for worker in workers_of("both")) == 10  # a block of four answers each
+
+
+@pytest.mark.slow
+def test_both_may_be_real(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    make_tiny_model(Path("model"))
+    write_judge(str(make_tiny_judge(project / "judge")))
+    admit()
+    assert gate("model", "--batch-size", "20", "--run", "alone") == gate(
+        "model", "--batch-size", "20", "--run", "both", *TWO
+    )
+    assert comparable(Path("both")) == comparable(Path("alone"))
+    assert sum(worker["judged"] for worker in workers_of("both")) == 6  # 20 answers are 8, 8 and 4 questions
+
+
+def test_workers_share_the_judging_of_one_block(project: Path, judge: Path) -> None:
+    write_stub(judge, delay_s=0.2)
+    gate(write_stub(project / "stub", block_size=40), "--run", "run", *TWO)
+    assert len(asked(judge)) == 5
+    assert len(askers(judge)) == 2
+    assert askers(judge) == {int(pid) for pid in (judge / "opened").read_text().split()}  # one copy on each
+    assert sorted(worker.get("judged", 0) for worker in workers_of("run")) == [2, 3]
+
+
+@pytest.mark.parametrize("at", [1, 4, 10])
+def test_kill_minus_nine_while_it_judges_changes_nothing(project: Path, subject: str, judge: Path, at: int) -> None:
+    code = gate(subject, "--run", "alone")
+    (judge / "asked.jsonl").unlink()
+    write_stub(judge, delay_s=0.02, die=[at])
+    assert gate(subject, "--run", "both", *TWO) == code
+    assert comparable(Path("both")) == comparable(Path("alone"))
+    assert len(asked(judge)) == 11
+    assert len([worker for worker in workers_of("both") if "lost" in worker]) == 1
+
+
+def test_without_workers_the_gate_ends_and_the_same_command_resumes(
+    project: Path, subject: str, judge: Path, capsys: Capture
+) -> None:
+    code = gate(subject, "--run", "alone")
+    (judge / "asked.jsonl").unlink()
+    write_stub(judge, die=[4, 5])
+    assert gate(subject, "--run", "run", *TWO) == 3
+    assert "no worker is left to answer: process 1: it was ended by SIGKILL" in capsys.readouterr().err
+    begun = read_run(Path("run")).gates["judged"]
+    assert len(begun.outcomes) == 12
+    assert {one.verdict for one in begun.outcomes} <= {Verdict.PASS, Verdict.FAIL}
+    assert gate(subject, "--run", "run", *TWO) == code
+    done, alone = (read_run(Path(run)).gates["judged"] for run in ("run", "alone"))
+    assert [(one.case_id, one.verdict) for one in done.outcomes] == [
+        (one.case_id, one.verdict) for one in alone.outcomes
+    ]
+
+
+def test_other_weights_in_one_process_are_tampered(subject: str, judge: Path, capsys: Capture) -> None:
+    write_stub(judge, sha256=["one", "two"])
+    assert gate(subject, *TWO) == 5
+    assert "a verdict is about one set of bytes" in capsys.readouterr().err
+
+
+def test_a_judge_that_one_process_cannot_open_ends_the_gate(subject: str, judge: Path, capsys: Capture) -> None:
+    write_stub(judge, refuse="there is no such judge")
+    assert gate(subject, "--run", "run", *TWO) == 3
+    assert "the judge cannot be opened on the workers: process" in capsys.readouterr().err
+    assert not read_run(Path("run")).gates["judged"].outcomes
+
+
+def test_the_members_of_a_panel_judge_there_too(project: Path, subject: str) -> None:
+    folders = [project / "one", project / "two"]
+    write_panel([write_stub(folder) for folder in folders] + [f"stub:{folders[0]}"])
+    admit()
+    code = gate(subject, "--run", "alone")
+    here = askers(folders[0])
+    assert gate(subject, "--run", "both", *TWO) == code
+    assert comparable(Path("both")) == comparable(Path("alone"))
+    assert all(len(askers(folder) - here) == 2 for folder in folders)
+    assert sum(worker["judged"] for worker in workers_of("both")) == 30
+
+
+def test_generated_rows_are_judged_there_too(project: Path, subject: str, judge: Path) -> None:
+    words = ["generate", subject, "--prompts", "cases.jsonl", "--checks", "judged.yaml", "--not-in", "judged.yaml"]
+    main([*words, "--out", "a.jsonl"])
+    here = askers(judge)
+    main([*words, "--out", "b.jsonl", *TWO])
+    assert len(askers(judge) - here) == 2
+
+
+class TestMeasuring:
+    """`tunegate judge --executor`."""
+
+    @pytest.fixture(autouse=True)
+    def _labels(self, project: Path) -> None:
+        write_labels()
+
+    def test_a_real_judge_gets_the_same_admission(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    ) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        write_judge(str(make_tiny_judge(project / "judge")))
+        records: list[Any] = []
+        for more in ((), TWO):
+            assert main(["judge", "judge.yaml", "--labels", "labels.jsonl", "--out", "admitted.json", *more]) == 1
+            records.append(json.loads(Path("admitted.json").read_text()))
+            Path("admitted.json").unlink()
+        alone, both = records
+        assert [worker["judged"] for worker in both.pop("executor")["workers"]] != [13, 0]
+        for name in ("made", "record_sha256"):
+            del alone[name], both[name]
+        assert both == alone
+        assert both["figures"]["invalid"] == 0
+        assert "tunegate judge: answered by judge.yaml, 2 processes" in capsys.readouterr().err
+
+    def test_a_kill_changes_nothing(self, project: Path, capsys: Capture) -> None:
+        folder = project / "judge"
+        write_judge(write_stub(folder))
+        said: list[Any] = []
+        for plan, more in (({}, ()), ({"die": [13 + 3]}, TWO)):
+            write_stub(folder, delay_s=0.02, **plan)
+            main(["judge", "judge.yaml", "--labels", "labels.jsonl", "--json", *more])
+            said.append(json.loads(capsys.readouterr().out))
+        assert said[0]["counts"] == said[1]["counts"]
+        assert len(asked(folder)) == 13 + 14
+
+    def test_without_workers_nothing_is_measured(self, project: Path, capsys: Capture) -> None:
+        """Answers without a verdict would count against the judge."""
+        write_judge(write_stub(project / "judge", die=[1, 2]))
+        assert main(["judge", "judge.yaml", "--labels", "labels.jsonl", *TWO]) == 3
+        assert "no worker is left to answer" in capsys.readouterr().err
+        assert not Path(".tunegate").exists()
+
+    @pytest.mark.parametrize("more", [TWO, ("--executor", "ray")])
+    def test_a_judge_without_a_local_model_takes_none(self, project: Path, capsys: Capture, more: tuple[str]) -> None:
+        Path("judge.yaml").write_text('{"compare": {"features": ["contains"], "fitted": "weights.json"}}')
+        assert main(["judge", "judge.yaml", "--labels", "labels.jsonl", *more]) == 2
+        said = capsys.readouterr().err
+        assert "--executor: only for judges with a local `model`, unlike judge.yaml; leave it out" in said
+        assert len(said.splitlines()) == 1
