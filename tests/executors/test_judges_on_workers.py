@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.judge_files import admit, make_tiny_judge, write_judge, write_labels, write_panel
+from tests.support.judge_files import admit, make_tiny_judge, write_cases, write_judge, write_labels, write_panel
+from tests.support.ray_cluster import Nodes
 from tests.support.same_record import comparable
 from tests.support.stub_backend import asked, askers, write_stub
 from tests.support.tiny_model import make_tiny_model
@@ -110,6 +115,9 @@ def test_other_weights_in_one_process_are_tampered(subject: str, judge: Path, ca
     write_stub(judge, sha256=["one", "two"])
     assert gate(subject, *TWO) == 5
     assert "a verdict is about one set of bytes" in capsys.readouterr().err
+    write_panel([f"stub:{judge}", write_stub(judge.parent / "other")])
+    admit()
+    assert gate(subject, "--run", "panel", *TWO) == 5
 
 
 def test_a_judge_that_one_process_cannot_open_ends_the_gate(subject: str, judge: Path, capsys: Capture) -> None:
@@ -137,6 +145,71 @@ def test_generated_rows_are_judged_there_too(project: Path, subject: str, judge:
     here = askers(judge)
     main([*words, "--out", "b.jsonl", *TWO])
     assert len(askers(judge) - here) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore")
+class TestCluster:
+    """On two nodes of Ray with one core each: a judge beside the model needs no further cores."""
+
+    def test_a_real_judge_gives_the_same_record(
+        self, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        write_cases()
+        make_tiny_model(Path("model"))
+        write_judge(str(make_tiny_judge(tmp_path / "judge")))
+        admit()
+        command = [sys.executable, "-c", "from tunegate.cli import console_main; console_main()", "gate", "model"]
+        command += ["--suite", "judged.yaml", "--batch-size", "20"]
+        codes = [
+            subprocess.run([*command, "--run", run, *more], check=False).returncode
+            for run, more in (("alone", []), ("both", ["--executor", f"ray:{nodes.cluster.address}"]))
+        ]
+        assert codes[0] == codes[1]
+        assert comparable(Path("both")) == comparable(Path("alone"))
+        assert sum(worker["judged"] for worker in workers_of("both")) == 6
+        assert len({worker["place"] for worker in workers_of("both")}) == 2
+
+    def test_a_node_killed_while_it_judges_changes_nothing(
+        self, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_cases()
+        folder = tmp_path / "judge"
+        write_judge(write_stub(folder))
+        admit()
+        stub = write_stub(tmp_path / "stub", block_size=40)
+        code = gate(stub, "--run", "alone")
+        (folder / "asked.jsonl").unlink()
+        write_stub(folder, delay_s=1.0)
+
+        def kill() -> None:
+            while len(asked(folder)) < 3:
+                time.sleep(0.01)
+            nodes.kill(0)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        try:
+            assert gate(stub, "--run", "both", "--executor", f"ray:{nodes.cluster.address}") == code
+        finally:
+            killer.join()
+            nodes.replace(0)
+        assert comparable(Path("both")) == comparable(Path("alone"))
+        assert len(asked(folder)) == 6
+        assert [bool(worker.get("lost")) for worker in workers_of("both")].count(True) == 1
+
+    def test_other_weights_on_a_node_are_tampered(
+        self, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_labels()
+        write_judge(write_stub(tmp_path / "judge", sha256=["one", "two"]))
+        command = ["judge", "judge.yaml", "--labels", "labels.jsonl"]
+        assert main([*command, "--executor", f"ray:{nodes.cluster.address}"]) == 5
 
 
 class TestMeasuring:
@@ -177,7 +250,7 @@ class TestMeasuring:
 
     def test_without_workers_nothing_is_measured(self, project: Path, capsys: Capture) -> None:
         """Answers without a verdict would count against the judge."""
-        write_judge(write_stub(project / "judge", die=[1, 2]))
+        write_judge(write_stub(project / "judge", die=[10, 11]))
         assert main(["judge", "judge.yaml", "--labels", "labels.jsonl", *TWO]) == 3
         assert "no worker is left to answer" in capsys.readouterr().err
         assert not Path(".tunegate").exists()

@@ -19,6 +19,12 @@ GATE = (
 OPTIONS = {"rubric": "rubric.yaml", "accept": ["yes"]}
 
 
+def write_cases() -> None:
+    """The cases of the suite."""
+    rows = [{"id": f"c{n:02d}", "prompt": f"Question {n}?" * (1 + n % 3)} for n in range(40)]
+    write_jsonl(Path("cases.jsonl"), [{**row, "reference": f"answer {row['id']}"} for row in rows])
+
+
 def write_judge(model: str, name: str = "judge.yaml") -> None:
     """A judge file, and the rubric beside it."""
     Path("rubric.yaml").write_text(RUBRIC)
