@@ -80,6 +80,7 @@ def test_workers_share_the_judging_of_one_block(project: Path, judge: Path) -> N
     assert len(askers(judge)) == 2
     assert askers(judge) == {int(pid) for pid in (judge / "opened").read_text().split()}  # one copy on each
     assert sorted(worker.get("judged", 0) for worker in workers_of("run")) == [2, 3]
+    assert "3 blocks judged" in Path("run/report.html").read_text()
 
 
 @pytest.mark.parametrize("at", [1, 4, 10])

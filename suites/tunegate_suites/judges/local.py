@@ -22,9 +22,10 @@ without workers, since rounding depends on them (docs/determinism.md)."""
 
 @dataclass(frozen=True)
 class LocalJudge:
-    """Asks a transformers model for the likelihood of each label of the menu. `sha256` is the model that was admitted.
+    """Asks a transformers model for the likelihood of each label of the menu. `sha256` is its fingerprint when the
+    suite was read.
 
-    The model is open on the workers of the model under test, or, without workers, in this process.
+    It is opened where the model under test is open: on its workers, or, without workers, in this process.
     """
 
     spec: str
@@ -37,7 +38,7 @@ class LocalJudge:
         return self.models.open(self.spec)
 
     def _model(self, open_judge: OpenJudge | None) -> Model:
-        """Raises Tampered for another model than the one that was admitted."""
+        """The open model; raises Tampered if it has other weights than those that were hashed for the suite."""
         model = self._model_here if open_judge is None else open_judge(self.spec)
         if None not in (self.sha256, model.sha256) and model.sha256 != self.sha256:
             raise Tampered(
@@ -50,15 +51,14 @@ class LocalJudge:
         model = self._model(open_judge)
         cases = [Case(str(index), question, choices=self.menu) for index, question in enumerate(questions)]
         opinions = [Opinion(None, "the judge gave no answer")] * len(cases)
-        starts = range(0, len(cases), QUESTIONS_AT_ONCE)
-        blocks = {
-            start: Block("score_choices", tuple(cases[start : start + QUESTIONS_AT_ONCE]), GenerationSettings())
-            for start in starts
-        }
-        expect(model, blocks.values())
-        for start, block in blocks.items():
+        blocks = [
+            Block("score_choices", tuple(cases[start : start + QUESTIONS_AT_ONCE]), GenerationSettings())
+            for start in range(0, len(cases), QUESTIONS_AT_ONCE)
+        ]
+        expect(model, blocks)
+        for block in blocks:
             for index, response in block.asked_of(model):
-                opinions[start + index] = self._opinion(response)
+                opinions[int(block.cases[index].id)] = self._opinion(response)
         return opinions
 
     def _opinion(self, response: Response) -> Opinion:
