@@ -18,7 +18,7 @@ from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import ModelOnWorkers, open_on
 from tunegate.models.blocks import Block, expect
-from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.model import GenerationSettings, Model, Response
 
 SETTINGS = GenerationSettings()
 
@@ -86,7 +86,7 @@ def opened_on(*workers: Thread) -> ModelOnWorkers:
     return open_on(Threads(workers), Opening("m"))
 
 
-def texts(model: ModelOnWorkers, one: Block) -> list[str]:
+def texts(model: Model, one: Block) -> list[str]:
     return [response.text for _, response in one.asked_of(model)]
 
 

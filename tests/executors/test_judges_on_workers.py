@@ -17,6 +17,7 @@ from tests.support.ray_cluster import Nodes
 from tests.support.same_record import comparable
 from tests.support.stub_backend import asked, askers, write_stub
 from tests.support.tiny_model import make_tiny_model
+from tests.training.test_run_real import PIPELINE, write_rows
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
 from tunegate.record.read_run import read_run
@@ -71,6 +72,36 @@ def test_both_may_be_real(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     )
     assert comparable(Path("both")) == comparable(Path("alone"))
     assert sum(worker["judged"] for worker in workers_of("both")) == 6  # 20 answers are 8, 8 and 4 questions
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_has_its_judge_beside_each_of_its_models(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    judge = project / "judge"
+    said: list[str] = []
+    for name, option in (("alone", ()), ("both", TWO)):
+        place = project / name
+        make_tiny_model(place / "base")
+        monkeypatch.chdir(place)
+        write_rows(place / "cases.jsonl", [{"id": str(n), "prompt": f"say {n}", "reference": "x"} for n in range(16)])
+        write_rows(place / "train.jsonl", [{"prompt": f"tell {n}", "completion": "yes it is"} for n in range(6)])
+        write_rows(place / "pairs.jsonl", [{"prompt": f"ask {n}", "chosen": "yes", "rejected": "no"} for n in range(6)])
+        write_judge(write_stub(judge))
+        admit()
+        judged = PIPELINE.replace('{regex: "(?s)^.{0,500}$"}', "{judge: judge.yaml}").replace("accept: 3", "accept: 1")
+        Path("tunegate.yaml").write_text(judged.replace("SAVE", "merged"))
+        assert main(["run", *option]) in (0, 1)  # as random weights and a stub have it
+        said.append(json.dumps(comparable(place / "runs" / "tiny")).replace(str(place), ""))
+    assert said[0] == said[1]
+    opened = (judge / "opened").read_text().split()
+    assert (
+        len(set(opened)) == 1 + 3 * 2
+    )  # here; beside the copies for the gates of sft, those of dpo, and its diagnosis
+    for stage in read_run(Path("runs/tiny")).stages.values():
+        executor = stage.attempts[1].gates["talks"].executor
+        assert executor is not None
+        assert sum(worker.get("judged", 0) for worker in executor["workers"]) == 1
 
 
 def test_workers_share_the_judging_of_one_block(project: Path, judge: Path) -> None:
