@@ -356,6 +356,13 @@ def test_a_judge_with_other_weights_on_one_worker_is_tampered() -> None:
         model.open_judge("judge")
 
 
+def test_a_judge_that_would_judge_differently_is_refused() -> None:
+    model = opened_on(Thread("a"), Thread("b", judge=replace(JUDGE, dtype="bfloat16")))
+    told = "a has the number type float32, but b has bfloat16; use machines of one kind"  # --dtype is not for judges
+    with pytest.raises(WorkersFailed, match=told):
+        model.open_judge("judge")
+
+
 def test_a_judge_that_cannot_be_opened_ends_the_gate() -> None:
     def refuse() -> None:
         if len(opened) == 2:

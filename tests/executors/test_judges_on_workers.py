@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,11 @@ from tests.support.tiny_model import make_tiny_model
 from tests.training.test_run_real import PIPELINE, write_rows
 from tunegate.checks.outcome import Verdict
 from tunegate.cli import main
+from tunegate.gates.ask import samples_of
+from tunegate.models.model import Response
 from tunegate.record.read_run import read_run
+from tunegate.suites.suite_file import load_suite
+from tunegate_suites import build_check
 
 Capture = pytest.CaptureFixture[str]
 TWO = ("--executor", "processes:2")
@@ -141,6 +146,17 @@ def test_without_workers_the_gate_ends_and_the_same_command_resumes(
     assert [(one.case_id, one.verdict) for one in done.outcomes] == [
         (one.case_id, one.verdict) for one in alone.outcomes
     ]
+
+
+def test_answers_that_no_judge_reads_can_be_sent_to_other_processes(judge: Path) -> None:
+    """From 20,000 answers in a block on, other processes run the checks."""
+    model = SimpleNamespace(name="m", sha256="weights", open_judge=lambda spec: None)
+    openers: list[Any] = []
+    for name in ("suite.yaml", "judged.yaml"):
+        suite = load_suite(Path(name), build_check)
+        [sample] = samples_of(suite, model, suite.cases[:1], {suite.cases[0].id: Response("x")})
+        openers.append(sample.open_judge)
+    assert openers == [None, model.open_judge]
 
 
 def test_other_weights_in_one_process_are_tampered(subject: str, judge: Path, capsys: Capture) -> None:

@@ -21,7 +21,7 @@ from tunegate.models.blocks import Block
 MAX_LOST = 3
 """A block that this many workers did not survive is not given to another one: it would end them all."""
 
-
+TaskId = tuple[Opening, str]
 Said = TypeVar("Said")
 
 
@@ -33,7 +33,7 @@ class Task:
     block: Block
 
     @property
-    def id(self) -> tuple[Opening, str]:
+    def id(self) -> TaskId:
         return self.opening, self.block.id
 
 
@@ -59,10 +59,10 @@ class Dispatcher:
         self._workers = {worker: Tally(worker.place) for worker in workers}
         self._busy = {worker: threading.Lock() for worker in workers}
         self._waiting: deque[Task] = deque()
-        self._with_worker: set[tuple[Opening, str]] = set()
-        self._wanted: set[tuple[Opening, str]] = set()
-        self._replies: dict[tuple[Opening, str], Reply] = {}
-        self._ended: Counter[tuple[Opening, str]] = Counter()
+        self._with_worker: set[TaskId] = set()
+        self._wanted: set[TaskId] = set()
+        self._replies: dict[TaskId, Reply] = {}
+        self._ended: Counter[TaskId] = Counter()
         self._closed = False
         for worker in workers:
             threading.Thread(target=self._serve, args=(worker,), daemon=True, name=worker.place).start()

@@ -109,7 +109,7 @@ class Workers:
             if not opened:
                 causes = "; ".join(tally.lost for tally in self.dispatcher.tallies)
                 raise CannotJudge(f"model {spec!r}: no worker could open it: {causes}")
-            first = _same_everywhere(spec, opened)
+            first = _same_everywhere(spec, opened, OF_A_JUDGE if opening.judges else REMEDIES)
         except BaseException:
             self.close()
             raise
@@ -141,7 +141,11 @@ class Workers:
         self.dispatcher.close()
 
 
-def _same_everywhere(spec: str, opened: Mapping[str, Opened]) -> Opened:
+REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}
+OF_A_JUDGE = dict.fromkeys(REMEDIES, "use machines of one kind")
+
+
+def _same_everywhere(spec: str, opened: Mapping[str, Opened], remedies: Mapping[str, str]) -> Opened:
     """What all workers have in common; raises if they would not answer alike."""
     (place, first), *others = opened.items()
     if first.sha256 is None:
@@ -152,10 +156,10 @@ def _same_everywhere(spec: str, opened: Mapping[str, Opened]) -> Opened:
                 f"model {spec!r}: {place} has the weights {first.sha256:.12}, but {other} has {one.sha256:.12}; a "
                 "verdict is about one set of bytes"
             )
-        _refuse_unlike(spec, (place, _facts(first)), (other, _facts(one)))
+        _refuse_unlike(spec, (place, _facts(first)), (other, _facts(one)), remedies)
     ours = {name: version for name, version in installed_versions().items() if name in first.versions}
     theirs = {name: first.versions[name] for name in ours}
-    _refuse_unlike(spec, (place, _versions(theirs)), ("this machine", _versions(ours)))  # these go on record
+    _refuse_unlike(spec, (place, _versions(theirs)), ("this machine", _versions(ours)), remedies)  # on record
     return first
 
 
@@ -168,17 +172,19 @@ def _versions(versions: Mapping[str, str]) -> dict[str, object]:
     return {f"version of {name}": version for name, version in sorted(versions.items())}
 
 
-REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}
-
-
-def _refuse_unlike(spec: str, one: tuple[str, Mapping[str, object]], other: tuple[str, Mapping[str, object]]) -> None:
+def _refuse_unlike(
+    spec: str,
+    one: tuple[str, Mapping[str, object]],
+    other: tuple[str, Mapping[str, object]],
+    remedies: Mapping[str, str],
+) -> None:
     """Raise ConfigError for the first fact that differs between two places, each given with its facts."""
     (place, ours), (elsewhere, theirs) = one, other
     for what in dict.fromkeys((*ours, *theirs)):
         if ours.get(what) != theirs.get(what):
             raise ConfigError(
                 f"model {spec!r}: the workers would answer differently: {place} has the {what} {ours.get(what)}, but "
-                f"{elsewhere} has {theirs.get(what)}; {REMEDIES.get(what, 'install the same one')}"
+                f"{elsewhere} has {theirs.get(what)}; {remedies.get(what, 'install the same one')}"
             )
 
 
