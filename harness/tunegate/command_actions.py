@@ -38,10 +38,12 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
 
 
 def executor(*parsers: argparse.ArgumentParser) -> None:
-    """For the commands that ask models on disk."""
+    """For the commands that ask models on disk, or judges."""
     for parser in parsers:
         parser.add_argument(
-            "--executor", metavar="WHERE", help="where models answer: local (default), processes:N, ray, ray:HOST:PORT"
+            "--executor",
+            metavar="WHERE",
+            help="where models answer and judge: local (default), processes:N, ray, ray:HOST:PORT",
         )
 
 

@@ -199,7 +199,7 @@ def build_parser() -> Parser:
     )
 
     trust(check, plan, run, gate, judge, leakage)
-    executor(run, gate)
+    executor(run, gate, judge)
 
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     add_suite_actions(suite)

@@ -7,7 +7,8 @@ TunegateError
 │   ├── NotThere       2  a named file does not exist, or is not of the expected kind
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
-│   └── Diverged       3  a training left the finite numbers, or moved too far from where it began
+│   ├── Diverged       3  a training left the finite numbers, or moved too far from where it began
+│   └── WorkersFailed  3  the workers of an executor answer no more
 ├── Inconclusive       4  too little evidence for a verdict, such as too few fresh cases
 └── Tampered           5  bytes on disk differ from the hashes on record
 """
@@ -70,6 +71,10 @@ class Diverged(CannotJudge):
     """A training was stopped because its loss, weights or distance to the input model show that it went wrong."""
 
 
+class WorkersFailed(CannotJudge):
+    """The workers of an executor are lost, or cannot open a judge: says nothing about any answer."""
+
+
 class Inconclusive(TunegateError):
     """The evidence ran out before a verdict was reached."""
 
@@ -80,6 +85,10 @@ class Tampered(TunegateError):
     """Recorded hashes and the bytes on disk disagree."""
 
     exit_code = 5
+
+
+ENDS_GATE = (Tampered, WorkersFailed)
+"""Errors that are not about an answer, even if they are raised while a check judges one: they end the gate."""
 
 
 def from_outside(error: BaseException) -> TunegateError | None:

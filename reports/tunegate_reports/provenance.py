@@ -114,10 +114,10 @@ def _workers(what: str, executor: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _worker(one: Mapping[str, Any]) -> str:
-    """`process 1: 12 blocks, lost: it was ended by SIGKILL`"""
-    blocks = one.get("blocks")
+    """`process 1: 12 blocks, 24 blocks judged, lost: it was ended by SIGKILL`"""
+    counts = [(one[name], what) for name, what in (("blocks", ""), ("judged", " judged")) if name in one]
     told = [
-        *([] if blocks is None else [f"{blocks} block{'' if blocks == 1 else 's'}"]),
+        *(f"{count} block{'' if count == 1 else 's'}{what}" for count, what in counts),
         *([f"lost: {one['lost']}"] if one.get("lost") else []),
     ]
     return f"{one['place']}: {', '.join(told)}" if told else str(one["place"])

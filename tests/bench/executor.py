@@ -4,6 +4,7 @@
 
 - A stub that takes a fixed time for each block shows what dispatching costs (goal: 1.8).
 - SmolLM2-135M answers 100 genes cases in one process with all cores, and in two processes with half of them each.
+- A stub that judges, 64 answers at a time as in `tunegate judge` (goal: 1.8).
 - Two trainings side by side against one after the other: a stub that waits, and a real one of a tiny model.
 - With the extra `ray`, two nodes of a cluster on this machine, with one core each, against one such node.
 
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -31,18 +32,22 @@ from tests.support.stub_backend import install, write_stub
 from tests.support.tiny_model import make_tiny_model
 from tunegate.cases.case import Case
 from tunegate.executors.executor import Opening, StartsWorkers
-from tunegate.executors.model_on_workers import open_on
+from tunegate.executors.model_on_workers import Workers, open_on
 from tunegate.executors.processes import Processes
 from tunegate.executors.ray_nodes import RayNodes
 from tunegate.gates.runner import blocks_of
 from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings
 from tunegate.processes import usable_cores
+from tunegate.reading.chats import Message
 from tunegate.training.ray_trainings import RayTrainings
 from tunegate.training.side_by_side import SideBySide, TrainingProcesses
 from tunegate.training.trainer import SubprocessTrainer, TrainJob, TrainResult
+from tunegate_suites.judges.local import LocalJudge
+from tunegate_suites.options import LocalModels
 
 STUB_CASES, STUB_BLOCK_S, ROUNDS = 160, 0.25, 2
+JUDGED_AT_ONCE = 64
 TRAINING_S = 10.0
 WAITING = (
     sys.executable,
@@ -84,6 +89,8 @@ def main() -> None:
         }
         for name, (opening, cases) in work.items():
             tell(f"{name}, processes", *(measured(Processes(count), opening, cases) for count in (1, 2)))
+        one, two = (judged_per_s(Processes(count), stub.spec) for count in (1, 2))
+        print(f"a stub judges, processes: one {one:.2f} answers/s, two {two:.2f} answers/s, ratio {two / one:.2f}")
         trainings(Path(place))
         if find_spec("ray") is None:
             print("ray: the extra is not installed")
@@ -160,9 +167,20 @@ def measured(executor: StartsWorkers, opening: Opening, cases: list[Case]) -> Me
         for block in blocks:
             answers |= {block.cases[index].id: response.text for index, response in block.asked_of(model)}
         best = max(best, len(cases) / (time.perf_counter() - started))
-    peaks = [(tally.peak_bytes or 0) / 2**20 for tally in model.dispatcher.tallies]
+    peaks = [(tally.peak_bytes or 0) / 2**20 for tally in model.workers.dispatcher.tallies]
     model.close()
     return Measured(best, [answers[case.id] for case in cases], peaks, open_s)
+
+
+def judged_per_s(executor: StartsWorkers, spec: str) -> float:
+    with closing(Workers.of(executor)) as workers:
+        judge = LocalJudge(spec, "weights", ("yes", "no"), LocalModels())
+        questions: list[tuple[Message, ...]] = [({"role": "user", "content": f"{n}?"},) for n in range(JUDGED_AT_ONCE)]
+        judge.ask(questions, workers.open_judge)  # opens it
+        started = time.perf_counter()
+        for _ in range(ROUNDS):
+            judge.ask(questions, workers.open_judge)
+        return ROUNDS * len(questions) / (time.perf_counter() - started)
 
 
 def tell(label: str, one: Measured, two: Measured) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.support.places import ROOT
 from tests.support.pool_servers import PoolServer, pool_servers
 from tunegate.cases.case import Case
 from tunegate.checks.check import Sample, judge
-from tunegate.exceptions import ConfigError
+from tunegate.exceptions import ConfigError, Tampered
 from tunegate.models.model import ChoiceScore, Response, ScriptedModel
 from tunegate.models.server_pool import ServerPool
 from tunegate.reading.chats import Message
@@ -317,6 +318,28 @@ def test_a_judge_that_cannot_be_opened_makes_cases_invalid(folder: Path) -> None
     [outcome] = judge([check], [sample("x", "y")])
     assert outcome.verdict is INVALID
     assert "the weights are corrupt" in outcome.reason
+
+
+def test_a_judge_with_other_weights_than_those_that_were_hashed_is_tampered(folder: Path) -> None:
+    models = LocalModels(lambda spec: ScriptedModel(lambda case: "1", sha256="others"), lambda spec: "sha")
+    check = admitted_judge({"rubric": "scale.yaml", "min": 4, "model": "x"}, folder, models)
+    with pytest.raises(
+        Tampered, match="judge 'x': it was opened with the weights others, but the suite was read with sha"
+    ):
+        list(judge([check], [sample("x", "y")]))
+
+
+def test_the_local_judge_is_opened_where_the_model_under_test_is_open(folder: Path) -> None:
+    opened: list[str] = []
+
+    def there(spec: str) -> ScriptedModel:
+        opened.append(spec)
+        return ScriptedModel(lambda case: likelihoods(-9, -9, -9, -9, -1), sha256="judge-weights")
+
+    check = local(folder, lambda case: likelihoods(-1, -9, -9, -9, -9))
+    here, elsewhere = sample("x", "y"), replace(sample("x", "y"), open_judge=there)
+    assert [check.judge([one])[0].verdict for one in (here, elsewhere, here)] == [FAIL, PASS, FAIL]
+    assert opened == ["some/judge"]
 
 
 def test_the_model_under_test_does_not_judge_itself(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bank import write_jsonl
+from tests.support.judge_files import write_cases
 from tests.support.ray_cluster import Nodes
 from tests.support.stub_backend import install
 
@@ -24,8 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     others = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *([others] if others else [])]))
     monkeypatch.chdir(tmp_path)
-    rows = [{"id": f"c{n:02d}", "prompt": f"Question {n}?" * (1 + n % 3)} for n in range(40)]
-    write_jsonl(Path("cases.jsonl"), [{**row, "reference": f"answer {row['id']}"} for row in rows])
+    write_cases()
     Path("suite.yaml").write_text(SUITE)
     return tmp_path
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.cases.case import Case
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, WorkersFailed
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
 from tunegate.executors.model_on_workers import ModelOnWorkers, open_on
 from tunegate.models.blocks import Block, expect
-from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.model import GenerationSettings, Model, Response
 
 SETTINGS = GenerationSettings()
 
@@ -28,6 +28,7 @@ def block(*ids: str) -> Block:
 
 
 SAME = Opened("m", "weights", "float32", 2, can_check=True)
+JUDGE = Opened("judge", "of the judge", "float32", 2)
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class Thread:
     place: str
     lost_at: frozenset[int] = frozenset()
     opened: Opened = SAME
+    judge: Opened = JUDGE
     log: list[str] = field(default_factory=list[str])
     gate: threading.Event | None = None
     closed: bool = False
@@ -45,17 +47,17 @@ class Thread:
 
     def open(self, opening: Opening) -> Opened:
         self.on_open()
-        return self.opened
+        return self.judge if opening.judges else self.opened
 
-    def answer(self, block: Block) -> Reply:
-        self.log.append(block.cases[0].id)
+    def answer(self, opening: Opening, block: Block) -> Reply:
+        self.log.append(("judge " if opening.judges else "") + block.cases[0].id)
         if self.gate is not None:
             assert self.gate.wait(10)
         if self.closed or len(self.log) in self.lost_at:
             raise WorkerLost("the node burnt down")
         return Reply(tuple((index, Response(case.id, "stop")) for index, case in enumerate(block.cases)))
 
-    def sha256_now(self) -> str:
+    def sha256_now(self, opening: Opening) -> str:
         return self.now
 
     def close(self) -> None:
@@ -67,7 +69,7 @@ class Thread:
 class Gone(Thread):
     """A worker that ended while it had nothing to do."""
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         raise WorkerGone("the node burnt down")
 
 
@@ -84,7 +86,7 @@ def opened_on(*workers: Thread) -> ModelOnWorkers:
     return open_on(Threads(workers), Opening("m"))
 
 
-def texts(model: ModelOnWorkers, one: Block) -> list[str]:
+def texts(model: Model, one: Block) -> list[str]:
     return [response.text for _, response in one.asked_of(model)]
 
 
@@ -98,10 +100,10 @@ def test_each_block_is_answered_once_whoever_is_lost(data: st.DataObject) -> Non
     expect(model, blocks)
     for one in blocks:
         assert texts(model, one) == [case.id for case in one.cases]
-    answered = sum(tally.blocks for tally in model.dispatcher.tallies)
+    answered = sum(tally.blocks for tally in model.workers.dispatcher.tallies)
     assert answered == len(blocks)
     begun = sum(len(worker.log) for worker in workers)
-    assert begun == len(blocks) + sum(bool(tally.lost) for tally in model.dispatcher.tallies)
+    assert begun == len(blocks) + sum(bool(tally.lost) for tally in model.workers.dispatcher.tallies)
     model.close()
     assert all(worker.closed for worker in workers)
 
@@ -136,7 +138,7 @@ def test_a_worker_that_is_lost_takes_no_further_block() -> None:
             raise WorkerLost("the node burnt down")
         return "weights"
 
-    assert model.dispatcher.everywhere(hashed) == {"other": "weights"}
+    assert model.workers.dispatcher.everywhere(hashed) == {"other": "weights"}
     for name in "abcdef":
         texts(model, block(name))
     assert (one.log, other.log) == ([], list("abcdef"))
@@ -188,7 +190,7 @@ def test_a_block_that_is_announced_again_is_not_begun_again() -> None:
     worker.gate.set()
     assert [texts(model, block(one)) for one in "012"] == [["0"], ["1"], ["2"]]
     expect(model, [])
-    assert sum(tally.blocks for tally in model.dispatcher.tallies) == 3
+    assert sum(tally.blocks for tally in model.workers.dispatcher.tallies) == 3
     model.close()
 
 
@@ -256,7 +258,7 @@ def test_a_worker_that_is_lost_while_it_opens_is_left_out() -> None:
     assert texts(model, block("x")) == ["x"]
     assert model.executor == {
         "kind": "threads",
-        "workers": [{"place": "b", "blocks": 1}, {"place": "a", "blocks": 0, "lost": "out of memory"}],
+        "workers": [{"place": "a", "blocks": 0, "lost": "out of memory"}, {"place": "b", "blocks": 1}],
     }
     model.close()
     with pytest.raises(CannotJudge, match="no worker could open it: out of memory"):
@@ -285,3 +287,97 @@ def test_the_workers_end_with_the_model() -> None:
     assert texts(model, block("x")) == ["x"]
     del model
     assert worker.closed
+
+
+# --- a judge beside the model --------------------------------------------------------------------------------------
+
+
+def logged(worker: Thread, count: int) -> list[str]:
+    """What a worker was asked, once that is this number of blocks."""
+    until = time.monotonic() + 10
+    while len(worker.log) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return worker.log
+
+
+def test_what_is_judged_goes_before_what_is_answered() -> None:
+    gate = threading.Event()
+    worker = Thread("a", gate=gate)
+    model = opened_on(worker)
+    judge = model.open_judge("judge")
+    expect(model, [block(name) for name in "abc"])
+    assert logged(worker, 1) == ["a"]
+    expect(judge, [block("x"), block("y")])
+    gate.set()
+    assert [texts(judge, block(name)) for name in "xy"] == [["x"], ["y"]]
+    assert [texts(model, block(name)) for name in "abc"] == [["a"], ["b"], ["c"]]
+    assert worker.log == ["a", "judge x", "judge y", "b", "c"]
+
+
+def test_a_judge_is_opened_once_and_counted_apart() -> None:
+    opened: list[str] = []
+    worker = Thread("a", on_open=lambda: opened.append("a"))
+    model = opened_on(worker)
+    expect(model, [block("a")])
+    assert texts(model, block("a")) == ["a"]
+    for name in "xy":
+        judge = model.open_judge("judge")
+        expect(judge, [block(name)])
+        assert texts(judge, block(name)) == [name]
+    assert opened == ["a", "a"]
+    assert model.executor["workers"] == [{"place": "a", "blocks": 1, "judged": 2}]
+    expect(model, [block("b")])  # the next draw
+    assert "judged" not in model.executor["workers"][0]
+
+
+def test_the_same_question_to_both_is_answered_by_each() -> None:
+    worker = Thread("a")
+    model = opened_on(worker)
+    expect(model, [block("x")])
+    judge = model.open_judge("judge")
+    expect(judge, [block("x")])
+    assert texts(judge, block("x")) == texts(model, block("x")) == ["x"]
+    assert sorted(worker.log) == ["judge x", "x"]
+
+
+def test_a_lost_worker_s_judging_is_done_by_another() -> None:
+    one, other = Thread("one", frozenset([1])), Thread("other")
+    model = opened_on(one, other)
+    judge = model.open_judge("judge")
+    blocks = [block(str(number)) for number in range(6)]
+    expect(judge, blocks)
+    assert [texts(judge, each) for each in blocks] == [[each.cases[0].id] for each in blocks]
+    assert sorted(set(other.log + one.log)) == [f"judge {number}" for number in range(6)]
+
+
+def test_a_judge_with_other_weights_on_one_worker_is_tampered() -> None:
+    model = opened_on(Thread("a"), Thread("b", judge=replace(JUDGE, sha256="others")))
+    with pytest.raises(Tampered, match="model 'judge': a has the weights of the judge, but b has others"):
+        model.open_judge("judge")
+
+
+def test_a_judge_that_would_judge_differently_is_refused() -> None:
+    model = opened_on(Thread("a"), Thread("b", judge=replace(JUDGE, dtype="bfloat16")))
+    told = "a has the number type float32, but b has bfloat16; use machines of one kind"  # --dtype is not for judges
+    with pytest.raises(WorkersFailed, match=told):
+        model.open_judge("judge")
+
+
+def test_a_judge_that_cannot_be_opened_ends_the_gate() -> None:
+    def refuse() -> None:
+        if len(opened) == 2:
+            raise ConfigError("no such folder")
+        opened.append("one")
+
+    opened: list[str] = []
+    model = opened_on(Thread("a", on_open=refuse), Thread("b", on_open=refuse))
+    with pytest.raises(WorkersFailed, match=r"the judge cannot be opened on the workers: [ab]: no such folder$"):
+        model.open_judge("judge")
+
+
+def test_questions_that_end_workers_name_the_judge() -> None:
+    workers = [Thread(f"w{number}", frozenset([1])) for number in range(MAX_LOST + 1)]
+    model = opened_on(*workers)
+    judge = model.open_judge("./judge")
+    with pytest.raises(WorkersFailed, match=rf"the block for the judge \./judge ended {MAX_LOST} workers"):
+        texts(judge, block("0"))

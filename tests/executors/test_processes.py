@@ -104,7 +104,7 @@ def test_a_worker_that_hangs_is_given_up(project: Path) -> None:
     stub = project / "stub"
     cases = load_suite(Path("suite.yaml"), build_check).cases
     model = Processes(2, timeout_s=50.0).open(Opening(write_stub(stub, delay_s=0.01, slow=[1])))
-    for worker in model.dispatcher.living:
+    for worker in model.workers.dispatcher.living:
         assert worker._timeout_s == 50.0
         worker._timeout_s = 2.0  # opening the model takes longer on a busy machine
     block = Block("generate", tuple(cases[:3]), GenerationSettings())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.executors.conftest import SUITE
+from tests.support.judge_files import write_cases
 from tests.support.ray_cluster import Nodes
 from tests.support.same_record import comparable
 from tests.support.stub_backend import asked, askers, write_stub
@@ -97,9 +97,7 @@ on_cluster = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarn
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the suite, without another copy of the stub on the path."""
     monkeypatch.chdir(tmp_path)
-    rows = [{"id": f"c{n:02d}", "prompt": f"Question {n}?" * (1 + n % 3)} for n in range(40)]
-    lines = [json.dumps({**row, "reference": f"answer {row['id']}"}) + "\n" for row in rows]
-    Path("cases.jsonl").write_text("".join(lines))
+    write_cases()
     Path("suite.yaml").write_text(SUITE)
     return tmp_path
 

@@ -44,14 +44,14 @@ class Helper:
         self.model = [open_model(opening.spec)]
         return Opened(opening.spec, self.model[0].sha256, None, self.model[0].block_size)
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         self.begun += 1
         if self.begun == self.lost_at or self.closed:
             raise WorkerLost("gone")
         self.asked += [(self.model[0].name, case.id) for case in block.cases]
         return Reply(tuple(block.asked_of(self.model[0])))
 
-    def sha256_now(self) -> str:
+    def sha256_now(self, opening: Opening) -> str:
         return str(self.model[0].sha256)
 
     def close(self) -> None:

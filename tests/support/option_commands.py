@@ -290,6 +290,7 @@ PROOFS: Proofs = {
     "run --executor": ShownBy("test_run_on_workers.py", '("both", ["--executor", "processes:2"])'),
     "generate --executor": ShownBy("test_processes.py", '"b.jsonl", "--executor", "processes:2"'),
     "bake-off --executor": ShownBy("test_processes.py", 'main(["bake-off", one, other'),
+    "judge --executor": ShownBy("test_judges_on_workers.py", '"judge.yaml", "--labels", "labels.jsonl", *TWO'),
     "generate model": ShownBy(MADE, '["generate", "base"'),
     "generate --json": ShownBy(MADE, "test_json_is_the_card"),
     "generate --trust": ShownBy(MADE, '(["--trust", "nowhere"]'),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = '''
-import json, os, signal, time
+import json, os, signal, time, zlib
 from pathlib import Path
-from tunegate.models.model import Response
+from tunegate.models.model import ChoiceScore, Response
 
 def hit(folder, ids):
     """Note a block; the number of its line, from 1."""
@@ -23,6 +23,11 @@ def hit(folder, ids):
     with open(folder / "asked.jsonl", "a") as file:
         file.write(line)
     return (folder / "asked.jsonl").read_text().splitlines(keepends=True).index(line) + 1
+
+def likelihoods(case):
+    """Those of its choices, which follow from the prompt."""
+    numbers = [zlib.crc32((case.prompt_text + choice).encode()) for choice in case.choices]
+    return tuple(ChoiceScore(-number / 2**32, 1) for number in numbers)
 
 class Stub:
     def __init__(self, folder, plan):
@@ -39,7 +44,7 @@ class Stub:
         number = hit(self.folder, [case.id for case in cases])
         time.sleep(self.plan.get("delay_s", 0) * (1 if number not in self.plan.get("slow", []) else 1000))
         for index, case in enumerate(cases):
-            yield index, Response("answer " + case.id, "stop")
+            yield index, Response("answer " + case.id, "stop", choice_scores=likelihoods(case))
             if number in self.plan.get("raise", []):
                 raise ValueError("a bug in the model")
         if number in self.plan.get("die", []):

@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 from tunegate.cases.case import Case, Prompt
 from tunegate.checks.answers.part import AUTO, AnswerRule, Part, as_judged, part_of
 from tunegate.checks.outcome import ErrorSpan, Finding, Outcome, Verdict, combine
-from tunegate.exceptions import message_of, without_addresses
-from tunegate.models.model import Response
+from tunegate.exceptions import ENDS_GATE, message_of, without_addresses
+from tunegate.models.model import OpenJudge, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Sample:
 
     `variants` are the responses to the additional prompts of the check, in its order. If only a part of an answer is
     judged, the response's text is that part, `whole` is the whole answer, and `start` is the position of the part in
-    it; `answer` is the rule that selected the part, and has already been applied to the case's references.
+    it; `answer` is the rule that selected the part, and has already been applied to the case's references. `open_judge`
+    opens a model that judges where the model that answered is open; None: in this process.
 
     Example:
         >>> import tunegate
@@ -44,6 +45,7 @@ class Sample:
     whole: str | None = None
     start: int = 0
     answer: AnswerRule = AUTO
+    open_judge: OpenJudge | None = None
 
 
 Need = Literal["reference", "choices", "context"]
@@ -266,7 +268,7 @@ def _contained(check: Check, batch: Sequence[Sample]) -> Sequence[Finding]:
         if len(findings) != len(batch):
             raise ValueError(f"the check returned {len(findings)} findings for {len(batch)} samples")
         _all_judged(findings)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, *ENDS_GATE):
         raise
     except BaseException as error:  # a metric that calls sys.exit(0) or pytest.skip() must not end the gate with 0
         if len(batch) > 1:

@@ -45,6 +45,7 @@ from tunegate.commands.siblings import check_builder, check_file_allowed, named_
 from tunegate.commands.subject import tell
 from tunegate.commands.sweep import sweep as sweep
 from tunegate.exceptions import ConfigError, TunegateError
+from tunegate.executors.executor_spec import executor_of
 from tunegate.gates.book import NoLedger
 from tunegate.leaks.leakage import Leak
 from tunegate.ledger.entries import History
@@ -213,6 +214,8 @@ def explain_case(options: Namespace) -> int:
 
 def judge(options: Namespace) -> int:
     """Measure a judge against human labels, and write its admission record."""
+    from tunegate.executors.local import Local
+    from tunegate.executors.model_on_workers import Workers
     from tunegate_suites.judges.measure import MeasureRequest, measure
 
     if options.seed is not None and options.draw is None:
@@ -231,8 +234,12 @@ def judge(options: Namespace) -> int:
         repeats=options.repeats,
         fit=options.fit,
     )
+    executor = executor_of(options.executor)
+    start_workers = None if isinstance(executor, Local) else partial(Workers.of, executor)
     with console.Bar() as bar:
-        measured = measure(request, bar.update)
+        measured = measure(request, bar.update, start_workers=start_workers)
+    if measured.executor is not None:
+        tell("judge", [f"answered by {measured.judge}{console.on_workers(measured.executor)}"])
     if options.json:
         console.show_json(measured.to_json())
     else:

@@ -1,6 +1,6 @@
 """The interface between a model on workers and the places where they run.
 
-An executor starts workers; a worker opens a model and answers blocks, one at a time. Neither resubmits anything: a
+An executor starts workers; a worker opens models and answers blocks, one at a time. Neither resubmits anything: a
 worker that is lost raises `WorkerLost`, and `dispatch.py` gives its block to another one.
 """
 
@@ -17,12 +17,14 @@ from tunegate.models.model import Model, Response
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Which model to open, and how: the arguments of `open_model`."""
+    """Which model to open, and how: the arguments of `open_model`. `judges`: whether it judges answers, beside the
+    model under test."""
 
     spec: str
     dtype: Dtype = "auto"
     batch_size: int | None = None
-    asking: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    asking: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    judges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class WorkerGone(WorkerLost):
 
 
 class Worker(Protocol):
-    """A process, here or on a node, that holds a model. Each method blocks, for a bounded time, and raises WorkerLost;
-    `open` and `sha256_now` also raise the errors of the model."""
+    """A process, here or on a node, that holds the model under test and the models that judge its answers. Each method
+    blocks, for a bounded time, and raises WorkerLost; `open` and `sha256_now` also raise the errors of the model."""
 
     @property
     def place(self) -> str:
@@ -69,8 +71,11 @@ class Worker(Protocol):
         ...
 
     def open(self, opening: Opening) -> Opened: ...
-    def answer(self, block: Block) -> Reply: ...
-    def sha256_now(self) -> str: ...
+    def answer(self, opening: Opening, block: Block) -> Reply:
+        """Answer a block by the model that was opened so."""
+        ...
+
+    def sha256_now(self, opening: Opening) -> str: ...
     def close(self) -> None:
         """End it at once; never raises, and may be called while another thread waits for an answer."""
         ...

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunegate.exceptions import ConfigError
-from tunegate.executors.executor import Executor
 from tunegate.reading.spec import Spec, fault_in_words
+
+if TYPE_CHECKING:
+    from tunegate.executors.local import Local
+    from tunegate.executors.processes import Processes
+    from tunegate.executors.ray_nodes import RayNodes
 
 FORMS = "local, processes:N, ray or ray:HOST:PORT"
 
@@ -81,7 +85,7 @@ def by_name(value: Any) -> Any:
 ExecutorOption = Annotated[ExecutorSpec, BeforeValidator(by_name)]
 
 
-def executor_of(option: str | None, otherwise: ExecutorSpec | None = None) -> Executor:
+def executor_of(option: str | None, otherwise: ExecutorSpec | None = None) -> Local | Processes | RayNodes:
     """The executor that `--executor` names; without it, that of the pipeline file. Raises ConfigError."""
     spec = otherwise or ExecutorSpec()
     if option is not None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunegate.cases.case import Case
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, WorkersFailed
 from tunegate.executors.dispatch import Dispatcher
-from tunegate.executors.executor import Opened, Opening, StartsWorkers, Worker, WorkerLost
+from tunegate.executors.executor import Opened, Opening, StartsWorkers
 from tunegate.models.blocks import Block
-from tunegate.models.model import GenerationSettings, Response
+from tunegate.models.model import GenerationSettings, Model, Response
 from tunegate.versions import installed_versions
 
 
@@ -33,23 +33,21 @@ class ModelOnWorkers:
     notes: tuple[str, ...]
     chat_templates: tuple[str, ...]
     sha256_now: Callable[[], str] | None
-    kind: str
-    dispatcher: Dispatcher
+    opening: Opening
+    workers: Workers
 
     @property
     def executor(self) -> Mapping[str, Any]:
-        """Who answered, for the record: the kind of executor, and what each worker did."""
-        workers = [asdict(tally) for tally in self.dispatcher.tallies]
-        kept = [{name: value for name, value in worker.items() if value not in ("", None)} for worker in workers]
-        return {"kind": self.kind, "workers": kept}
+        """Who answered, for the record."""
+        return self.workers.facts
 
     @property
     def halved_batch(self) -> int | None:
         """The smallest size that a worker's batches were reduced to; None if no worker's were."""
-        return min((size for tally in self.dispatcher.tallies if (size := tally.halved_batch)), default=None)
+        return min((size for tally in self.workers.dispatcher.tallies if (size := tally.halved_batch)), default=None)
 
     def expect(self, blocks: Iterable[Block]) -> None:
-        self.dispatcher.begin(blocks)
+        self.workers.dispatcher.begin(self.opening, blocks)
 
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._ask(Block("generate", tuple(cases), settings))
@@ -58,14 +56,17 @@ class ModelOnWorkers:
         return self._ask(Block("score_choices", tuple(cases), settings))
 
     def _ask(self, block: Block) -> Iterator[tuple[int, Response]]:
-        reply = self.dispatcher.reply_to(block)
+        reply = self.workers.dispatcher.reply_to(self.opening, block)
         yield from reply.answers
         if reply.error is not None:
             raise reply.error
 
+    def open_judge(self, spec: str) -> Model:
+        return self.workers.open_judge(spec)
+
     def close(self) -> None:
         """End the workers; without it, they end when the model is no longer used."""
-        self.dispatcher.close()
+        self.workers.close()
 
 
 def open_on(executor: StartsWorkers, opening: Opening) -> ModelOnWorkers:
@@ -74,61 +75,77 @@ def open_on(executor: StartsWorkers, opening: Opening) -> ModelOnWorkers:
     Raises the errors of `open_model`; Tampered if a worker has other weights; ConfigError if one would compute in
     another way; CannotJudge if no worker is left.
     """
-    where = Path(opening.spec).expanduser()
-    sent = Opening(str(where.resolve()) if where.exists() else opening.spec, opening.dtype, opening.batch_size)
-    workers = executor.start()
-    try:
-        opened, lost = _open_all(workers, sent)
-        if not opened:
-            raise CannotJudge(f"model {opening.spec!r}: no worker could open it: {'; '.join(lost.values())}")
-        first = _same_everywhere(opening.spec, {worker.place: one for worker, one in opened.items()})
-    except BaseException:
-        for worker in workers:
-            worker.close()
-        raise
-    dispatcher = Dispatcher(list(opened), lost)
-    model = ModelOnWorkers(
-        opening.spec if first.name == sent.spec else first.name,
-        str(first.sha256),
-        first.dtype,
-        first.block_size,
-        first.notes,
-        first.chat_templates,
-        (lambda: _hash_everywhere(opening.spec, dispatcher)) if first.can_check else None,
-        executor.kind,
-        dispatcher,
-    )
-    weakref.finalize(model, dispatcher.close)
+    workers = Workers.of(executor)
+    model = workers.open(opening)
+    weakref.finalize(model, workers.dispatcher.close)
     return model
 
 
-def _open_all(workers: Sequence[Worker], opening: Opening) -> tuple[dict[Worker, Opened], dict[str, str]]:
-    """Open the model on all workers at the same time. Those that are lost meanwhile are left out, with their cause."""
+@dataclass(frozen=True)
+class Workers:
+    """The workers of an executor, and the models that judge on them, by how a user names them."""
 
-    def one(worker: Worker) -> Opened | WorkerLost:
+    kind: str
+    dispatcher: Dispatcher
+    judges: dict[str, ModelOnWorkers] = field(default_factory=dict[str, ModelOnWorkers])
+
+    @classmethod
+    def of(cls, executor: StartsWorkers) -> Workers:
+        return cls(executor.kind, Dispatcher(executor.start()))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The kind of executor, and what each worker did, for the record."""
+        workers = [asdict(tally) for tally in self.dispatcher.tallies]
+        kept = [{name: value for name, value in worker.items() if value not in ("", None)} for worker in workers]
+        return {"kind": self.kind, "workers": kept}
+
+    def open(self, opening: Opening) -> ModelOnWorkers:
+        """Open a model on all of them at once; if that fails, they end. Raises like `open_on`."""
+        spec, where = opening.spec, Path(opening.spec).expanduser()
+        sent = replace(opening, spec=str(where.resolve()) if where.exists() else spec, asking={})
         try:
-            return worker.open(opening)
-        except WorkerLost as lost:
-            worker.close()
-            return lost
-        except TunegateError as error:
-            raise type(error)(f"{worker.place}: {error}") from error
+            opened = self.dispatcher.everywhere(lambda worker: worker.open(sent))
+            if not opened:
+                causes = "; ".join(tally.lost for tally in self.dispatcher.tallies)
+                raise CannotJudge(f"model {spec!r}: no worker could open it: {causes}")
+            first = _same_everywhere(spec, opened, OF_A_JUDGE if opening.judges else REMEDIES)
+        except BaseException:
+            self.close()
+            raise
+        return ModelOnWorkers(
+            spec if first.name == sent.spec else first.name,
+            str(first.sha256),
+            first.dtype,
+            first.block_size,
+            first.notes,
+            first.chat_templates,
+            partial(_hash_everywhere, spec, sent, self.dispatcher) if first.can_check else None,
+            sent,
+            self,
+        )
 
-    pool = ThreadPoolExecutor(len(workers))
-    try:
-        found = dict(zip(workers, pool.map(one, workers), strict=True))
-    except BaseException:  # Ctrl-C, or one that cannot open it: the others are not waited for
-        for worker in workers:
-            worker.close()
-        raise
-    finally:
-        pool.shutdown()
-    opened = {worker: one for worker, one in found.items() if isinstance(one, Opened)}
-    lost = {worker.place: str(one) for worker, one in found.items() if isinstance(one, WorkerLost)}
-    return opened, lost
+    def open_judge(self, spec: str) -> Model:
+        """Open a model that judges, unless it is open. Raises Tampered if a worker has other weights, and otherwise
+        WorkersFailed: no answer can be judged."""
+        if spec not in self.judges:
+            try:
+                self.judges[spec] = self.open(Opening(spec, judges=True))
+            except Tampered:
+                raise
+            except TunegateError as error:
+                raise WorkersFailed(f"the judge cannot be opened on the workers: {error}") from error
+        return self.judges[spec]
+
+    def close(self) -> None:
+        self.dispatcher.close()
 
 
-def _same_everywhere(spec: str, opened: Mapping[str, Opened]) -> Opened:
+REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}
+OF_A_JUDGE = dict.fromkeys(REMEDIES, "use machines of one kind")
+
+
+def _same_everywhere(spec: str, opened: Mapping[str, Opened], remedies: Mapping[str, str]) -> Opened:
     """What all workers have in common; raises if they would not answer alike."""
     (place, first), *others = opened.items()
     if first.sha256 is None:
@@ -139,10 +156,10 @@ def _same_everywhere(spec: str, opened: Mapping[str, Opened]) -> Opened:
                 f"model {spec!r}: {place} has the weights {first.sha256:.12}, but {other} has {one.sha256:.12}; a "
                 "verdict is about one set of bytes"
             )
-        _refuse_unlike(spec, (place, _facts(first)), (other, _facts(one)))
+        _refuse_unlike(spec, (place, _facts(first)), (other, _facts(one)), remedies)
     ours = {name: version for name, version in installed_versions().items() if name in first.versions}
     theirs = {name: first.versions[name] for name in ours}
-    _refuse_unlike(spec, (place, _versions(theirs)), ("this machine", _versions(ours)))  # these go on record
+    _refuse_unlike(spec, (place, _versions(theirs)), ("this machine", _versions(ours)), remedies)  # on record
     return first
 
 
@@ -155,23 +172,25 @@ def _versions(versions: Mapping[str, str]) -> dict[str, object]:
     return {f"version of {name}": version for name, version in sorted(versions.items())}
 
 
-REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}
-
-
-def _refuse_unlike(spec: str, one: tuple[str, Mapping[str, object]], other: tuple[str, Mapping[str, object]]) -> None:
+def _refuse_unlike(
+    spec: str,
+    one: tuple[str, Mapping[str, object]],
+    other: tuple[str, Mapping[str, object]],
+    remedies: Mapping[str, str],
+) -> None:
     """Raise ConfigError for the first fact that differs between two places, each given with its facts."""
     (place, ours), (elsewhere, theirs) = one, other
     for what in dict.fromkeys((*ours, *theirs)):
         if ours.get(what) != theirs.get(what):
             raise ConfigError(
                 f"model {spec!r}: the workers would answer differently: {place} has the {what} {ours.get(what)}, but "
-                f"{elsewhere} has {theirs.get(what)}; {REMEDIES.get(what, 'install the same one')}"
+                f"{elsewhere} has {theirs.get(what)}; {remedies.get(what, 'install the same one')}"
             )
 
 
-def _hash_everywhere(spec: str, dispatcher: Dispatcher) -> str:
+def _hash_everywhere(spec: str, opening: Opening, dispatcher: Dispatcher) -> str:
     """The fingerprint that the files have now, on all workers; raises Tampered if they differ."""
-    found = dispatcher.everywhere(lambda worker: worker.sha256_now())
+    found = dispatcher.everywhere(lambda worker: worker.sha256_now(opening))
     if not found:
         raise CannotJudge(f"model {spec!r}: no worker is left to hash its files again")
     if len(set(found.values())) > 1:

@@ -75,11 +75,11 @@ class ProcessWorker:
     def open(self, opening: Opening) -> Opened:
         return self._call("open", opening)
 
-    def answer(self, block: Block) -> Reply:
-        return self._call("answer", block)
+    def answer(self, opening: Opening, block: Block) -> Reply:
+        return self._call("answer", opening, block)
 
-    def sha256_now(self) -> str:
-        return self._call("sha256_now")
+    def sha256_now(self, opening: Opening) -> str:
+        return self._call("sha256_now", opening)
 
     def close(self) -> None:
         self._process.kill()  # the thread that waits for an answer sees the end of the socket

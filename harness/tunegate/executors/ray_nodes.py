@@ -18,7 +18,7 @@ from typing import Any
 
 from tunegate.exceptions import CannotJudge, ConfigError, message_of
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
-from tunegate.executors.held_model import HeldModel, portable
+from tunegate.executors.held_models import HeldModels, portable
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model
@@ -128,7 +128,7 @@ def actor_on(ray: Any, share: Share, kind: type[Any]) -> Any:
 
 
 class RayWorker:
-    """An actor that holds the model, and the reference to it."""
+    """An actor that holds models, and the reference to it."""
 
     def __init__(self, ray: Any, share: Share, number: int, timeout_s: float) -> None:
         self._ray, self._timeout_s = ray, timeout_s
@@ -143,15 +143,15 @@ class RayWorker:
     def open(self, opening: Opening) -> Opened:
         return self._call(self._actor.call, "open", opening)
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         try:
             self._ray.get(self._actor.ready.remote(), timeout=self._timeout_s)
         except Exception as error:
             raise WorkerGone(cause_of(error)) from error
-        return self._call(self._actor.call, "answer", block)
+        return self._call(self._actor.call, "answer", opening, block)
 
-    def sha256_now(self) -> str:
-        return self._call(self._actor.call, "sha256_now")
+    def sha256_now(self, opening: Opening) -> str:
+        return self._call(self._actor.call, "sha256_now", opening)
 
     def close(self) -> None:
         with suppress(Exception):  # the cluster may be gone
@@ -173,7 +173,7 @@ class Remote:
     """The actor. What its model raises is a value: an error that Ray raises is a lost worker."""
 
     def __init__(self) -> None:
-        self._held = HeldModel()
+        self._held = HeldModels()
 
     def ready(self) -> bool:
         return True

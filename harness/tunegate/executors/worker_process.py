@@ -10,7 +10,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from tunegate.executors.held_model import HeldModel, portable
+from tunegate.executors.held_models import HeldModels, portable
 from tunegate.standard_streams import die_with_standard_input
 
 
@@ -18,7 +18,7 @@ def main(fd: int, number: int) -> None:
     """Answer calls until the parent closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     die_with_standard_input()
-    held = HeldModel(number)
+    held = HeldModels(number)
     with Connection(fd) as pipe:
         while True:
             try:

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from tunegate.cases.case import Case, Prompt, sample_id
-from tunegate.checks.check import Check, Sample, variants_of
+from tunegate.checks.check import Check, Sample, is_deterministic, variants_of
 from tunegate.checks.outcome import Outcome
 from tunegate.exceptions import TunegateError, message_of, without_addresses
 from tunegate.gates.judging import Judging
 from tunegate.models.blocks import Block
 from tunegate.models.model import Fault, GenerationSettings, Model, Response
 from tunegate.models.shared_answers import Question, question_of
+from tunegate.models.timing import judge_opener
 from tunegate.suites.suite import Suite
 
 
@@ -80,6 +81,7 @@ class Named(Protocol):
 
 def samples_of(suite: Suite, model: Named, cases: Sequence[Case], responses: Mapping[str, Response]) -> list[Sample]:
     """The samples for the checks: each answer to each case, with the answers to its additional prompts."""
+    open_judge = None if all(map(is_deterministic, suite.checks)) else judge_opener(model)
     return [
         Sample(
             case,
@@ -87,6 +89,7 @@ def samples_of(suite: Suite, model: Named, cases: Sequence[Case], responses: Map
             model.sha256,
             model.name,
             tuple(responses[sample_id(variant_id(case, place), number)] for place in range(1, len(prompts) + 1)),
+            open_judge=open_judge,
         )
         for case in cases
         for prompts, fault in [_wanted_beside(suite.checks, case)]

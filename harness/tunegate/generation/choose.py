@@ -14,7 +14,7 @@ from tunegate.data.near_duplicates import near_repeats
 from tunegate.data.training_data import Example
 from tunegate.leaks.leakage import Looking, compare
 from tunegate.leaks.texts import TrainRow, told
-from tunegate.models.model import Response
+from tunegate.models.model import OpenJudge, Response
 from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
 from tunegate.text.normal_form import normalised
@@ -48,12 +48,14 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a row must pass, besides being complete: the checks of a suite, no leak of the suites `not_in`, and at most
-    `per_tag` rows for each tag. `model` is the name and the hash of who answered, for checks that read it."""
+    `per_tag` rows for each tag. `model` is the name and the hash of who answered, for checks that read it, and
+    `open_judge` opens a judge where that model is open."""
 
     checks: Suite | None = None
     not_in: tuple[Suite, ...] = ()
     per_tag: int | None = None
     model: tuple[str, str | None] = ("", None)
+    open_judge: OpenJudge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _missed(left: Sequence[Candidate], filters: Filters, progress: Progress) -> 
     for start in range(0, len(left), JUDGED_AT_ONCE):
         progress("checks", start, len(left), "answers")
         block = left[start : start + JUDGED_AT_ONCE]
-        samples = [Sample(one.case, one.response, sha256, name) for one in block]
+        samples = [Sample(one.case, one.response, sha256, name, open_judge=filters.open_judge) for one in block]
         for one, outcome in zip(block, judge(filters.checks.checks, samples, filters.checks.answer), strict=True):
             if outcome.verdict is not Verdict.PASS:
                 yield one.number, _why(outcome)

@@ -20,6 +20,7 @@ from tunegate.generation.diversity import diversity
 from tunegate.hashes import ascii_json, sha256_hex, sha256_of
 from tunegate.models.blocks import Block, expect
 from tunegate.models.model import GenerationSettings, Model, Response, answers_the_same, check_weights
+from tunegate.models.timing import judge_opener
 from tunegate.progress import Progress
 from tunegate.whole_files import write_whole
 
@@ -61,7 +62,8 @@ def generate(request: Request, progress: Progress) -> Generated:
         for number, case in enumerate(request.cases)
         for sample in range(1, request.settings.samples + 1)
     ]
-    filters = replace(request.filters, model=(request.model.name, request.model.sha256))
+    model = request.model
+    filters = replace(request.filters, model=(model.name, model.sha256), open_judge=judge_opener(model))
     chosen = choose(candidates, filters, progress)
     if not chosen.kept:
         why = ", ".join(f"{reason} {count:,}" for reason, count in chosen.dropped.items())

@@ -142,6 +142,10 @@ class Model(Protocol):
     def score_choices(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]: ...
 
 
+OpenJudge = Callable[[str], Model]
+"""Opens a model that judges answers, by how a user names it."""
+
+
 def answers_the_same(model: Model) -> bool:
     """Whether the model would answer the same again: its weights are known, or its answers are stored."""
     return model.sha256 is not None or isinstance(model, StoredResponses)

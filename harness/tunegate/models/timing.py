@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 
 from tunegate.cases.case import Case
 from tunegate.exceptions import TunegateError, message_of
-from tunegate.models.model import GenerationSettings, Model, Response, StoredResponses
+from tunegate.models.model import GenerationSettings, Model, OpenJudge, Response, StoredResponses
 from tunegate.models.wrapped import WrappedModel
 
 Fact = str | int | float
@@ -82,6 +82,12 @@ def halved_batch(model: Model) -> int | None:
     """The size that batches were reduced to when GPU memory ran out: the optional property `halved_batch`."""
     found: Any = getattr(innermost(model), "halved_batch", None)
     return found if isinstance(found, int) else None
+
+
+def judge_opener(model: Any) -> OpenJudge | None:
+    """Opens models that judge where the model is open, if that is not in this process: the optional method `open_judge`
+    of a model."""
+    return getattr(innermost(model), "open_judge", None)
 
 
 def close_model(model: Model) -> None:

@@ -85,7 +85,7 @@ class GateRecord:
     """The figures of its rule on diversity."""
     seconds: float = 0.0
     executor: Json | None = None
-    """Who answered, if the model was on several workers: the kind of executor, and what each worker did."""
+    """Who answered and judged, if the model was on several workers: the kind of executor, and what each worker did."""
     halved_batch: int | None = None
     """The size that batches were reduced to because GPU memory ran out."""
     judged: JudgedLog = field(default_factory=JudgedLog)

@@ -22,7 +22,7 @@ from tunegate.data.methods import method_of
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import WorkerLost
-from tunegate.executors.held_model import portable
+from tunegate.executors.held_models import portable
 from tunegate.executors.ray_nodes import RayNodes, Share, actor_on, cause_of, connected, in_words
 from tunegate.models.open_model import model_sha256
 from tunegate.training.trainer import HELD, PYTHON, Trainer, TrainJob, TrainResult, result_of, written

@@ -214,6 +214,10 @@ class Judge(NumericCheck):
             raise self.config_error("model", str(error)) from error
 
     @property
+    def asks_local_models(self) -> bool:
+        return self.model is not None or any(member.model is not None for member in self.members)
+
+    @property
     def fitted_path(self) -> Path:
         """The file of a comparing judge's weights."""
         assert self.compare is not None
@@ -339,7 +343,7 @@ class Judge(NumericCheck):
         if self.server is not None:
             asker = ServerJudge(self.server, self.rubric.menu)
         else:
-            asker = LocalJudge(self._model_path, self.rubric.menu, self._context.models)
+            asker = LocalJudge(self._model_path, self._sha256, self.rubric.menu, self._context.models)
         return (InPairs if self.pairwise else OneByOne)(self.rubric, asker, as_json=self.server is not None)
 
     def judge(self, samples: Sequence[Sample]) -> Sequence[Finding]:

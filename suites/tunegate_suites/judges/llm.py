@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunegate.checks.check import Sample
+from tunegate.models.model import OpenJudge
 from tunegate_suites.judges.opinion import Asker, Opinion
 from tunegate_suites.judges.prompt import judge_messages, pair_messages
 from tunegate_suites.judges.rubric import Rubric
@@ -26,7 +27,7 @@ class OneByOne:
         questions = [
             judge_messages(self.rubric, sample.case, sample.response.text, as_json=self.as_json) for sample in samples
         ]
-        opinions = self.asker.ask(questions)
+        opinions = self.asker.ask(questions, _opener(samples))
         return [own_words(opinion, sample.response.text) for opinion, sample in zip(opinions, samples, strict=True)]
 
 
@@ -49,9 +50,14 @@ class InPairs:
             for sample, (answer, rival) in zip(compared, texts, strict=True)
             for order in ((answer, rival), (rival, answer))
         ]
-        replies = iter(self.asker.ask(questions))
+        replies = iter(self.asker.ask(questions, _opener(samples)))
         merged = iter([_both(own_words(next(replies), *pair), own_words(next(replies), *pair)) for pair in texts])
         return [next(merged) if sample.case.references else Opinion(None, NO_RIVAL) for sample in samples]
+
+
+def _opener(samples: Sequence[Sample]) -> OpenJudge | None:
+    """Where the model of these samples is open; they are all of one model."""
+    return samples[0].open_judge if samples else None
 
 
 def own_words(opinion: Opinion, *texts: str) -> Opinion:

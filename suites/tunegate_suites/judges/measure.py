@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,9 @@ from tunegate.checks.check import judge as ask_checks
 from tunegate.checks.judge_admission import Agreement, Counts, default_path, write_admission
 from tunegate.checks.outcome import Finding, Outcome, Verdict
 from tunegate.exceptions import CannotJudge, ConfigError
+from tunegate.executors.model_on_workers import Workers
 from tunegate.hashes import sha256_of
+from tunegate.models.model import OpenJudge
 from tunegate.models.sentences import default_model
 from tunegate.progress import Progress
 from tunegate.reading.yaml_file import load_yaml
@@ -56,14 +59,21 @@ class MeasureRequest:
     fit: bool = False
 
 
-def measure(request: MeasureRequest, progress: Progress, models: LocalModels | None = None) -> Measured:
-    """Measure a judge and write its admission record.
+def measure(
+    request: MeasureRequest,
+    progress: Progress,
+    models: LocalModels | None = None,
+    start_workers: Callable[[], Workers] | None = None,
+) -> Measured:
+    """Measure a judge and write its admission record. With `start_workers`, local models judge on workers.
 
     Raises ConfigError for wrong files, CannotJudge if the judge gave no verdict on any answer.
     """
     if request.repeats < 1 or (request.draw is not None and request.draw < 1):
         raise ConfigError("--repeats and --draw must be at least 1")
     judge = load_judge(request.judge, models)
+    if start_workers is not None and not judge.asks_local_models:
+        raise ConfigError(f"--executor: only for judges with a local `model`, unlike {request.judge}; leave it out")
     labels = read_labels(
         request.labels, judge.labels or LabelsOptions(), Scheme(judge.menu, judge.passes, judge.pairwise)
     )
@@ -78,7 +88,9 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         )
     drawn = _drawn(unseen, request.draw, request.seed)
     labelled = _labelled(request.labels, drawn)
-    rounds = [_judged(judge, drawn, progress, turn) for turn in range(request.repeats)]
+    with nullcontext() if start_workers is None else closing(start_workers()) as workers:
+        open_judge = None if workers is None else workers.open_judge
+        rounds = [_judged(judge, drawn, open_judge, progress, turn) for turn in range(request.repeats)]
     counts = LabelCounts(
         file=request.labels.name,
         sha256=sha256_of(request.labels),
@@ -89,7 +101,7 @@ def measure(request: MeasureRequest, progress: Progress, models: LocalModels | N
         skipped=dict(labels.skipped),
         labelled=labelled,
     )
-    return _recorded(judge, request, drawn, rounds, counts)
+    return _recorded(judge, request, drawn, rounds, counts, None if workers is None else workers.facts)
 
 
 def load_judge(path: Path, models: LocalModels | None = None) -> Judge:
@@ -203,13 +215,16 @@ class _Unadmitted:
         return self.judge_.findings(samples)
 
 
-def _judged(judge: Judge, labels: Sequence[Labelled], progress: Progress, turn: int) -> list[Finding]:
+def _judged(
+    judge: Judge, labels: Sequence[Labelled], open_judge: OpenJudge | None, progress: Progress, turn: int
+) -> list[Finding]:
     check = _Unadmitted(judge, {})
     label = "judging" if turn == 0 else f"judging again, {turn + 1}"
     outcomes: list[Outcome] = []
     for start in range(0, len(labels), judge.batch_size):
         batch = labels[start : start + judge.batch_size]
-        outcomes += ask_checks([check], [one.sample for one in batch], WHOLE)  # as people saw it
+        samples = [replace(one.sample, open_judge=open_judge) for one in batch]
+        outcomes += ask_checks([check], samples, WHOLE)  # as people saw it
         progress(label, len(outcomes), len(labels), "answers")
     return [outcome.findings[0] for outcome in outcomes]
 
@@ -241,6 +256,7 @@ def _recorded(
     labels: Sequence[Labelled],
     rounds: Sequence[Sequence[Finding]],
     counts: LabelCounts,
+    executor: Mapping[str, Any] | None,
 ) -> Measured:
     """Write the admission record of what the judge said, round by round; the first round decides."""
     findings = rounds[0]
@@ -261,6 +277,7 @@ def _recorded(
         "labels": asdict(counts),
         "drawn": None if request.draw is None else {"draw": request.draw, "seed": request.seed},
         **biases.to_json(),
+        **({"executor": executor} if executor else {}),
         "tunegate": __version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "misjudged": [one for one in misjudged if one is not None][:KEPT],
@@ -279,6 +296,7 @@ def _recorded(
         expired=expiry(record.age, judge.admission_needs, datetime.now(UTC).date()),
         record=str(path),
         record_sha256=record.sha256,
+        executor=executor,
     )
 
 

@@ -90,6 +90,8 @@ class Measured:
     age: Age = field(default_factory=Age)
     expired: str = ""
     """Why the admission is too old already: its labels are."""
+    executor: Mapping[str, Any] | None = None
+    """Who judged, if that was not the process of the command."""
 
     @property
     def admitted(self) -> bool:
@@ -109,6 +111,7 @@ class Measured:
             "age": asdict(self.age),
             "record": self.record,
             "record_sha256": self.record_sha256,
+            **({"executor": self.executor} if self.executor else {}),
         }
 
 

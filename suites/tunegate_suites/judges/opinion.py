@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tunegate.checks.check import Sample
+from tunegate.models.model import OpenJudge
 from tunegate.reading.chats import Message
 
 
@@ -26,9 +27,12 @@ class Opinion:
 
 
 class Asker(Protocol):
-    """An LLM that answers questions with labels of a menu; one opinion per question, in order."""
+    """An LLM that answers questions with labels of a menu; one opinion per question, in order. `open_judge` opens a
+    local one elsewhere than in this process."""
 
-    def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]: ...
+    def ask(
+        self, questions: Sequence[tuple[Message, ...]], open_judge: OpenJudge | None = None, /
+    ) -> list[Opinion]: ...
 
 
 class Backend(Protocol):

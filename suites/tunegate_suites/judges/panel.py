@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tunegate.checks.check import Sample
 from tunegate.checks.outcome import Finding, Verdict
+from tunegate.exceptions import ENDS_GATE
 from tunegate_suites.judges.opinion import Opinion
 
 Member = Callable[[Sequence[Sample]], Sequence[Finding]]
@@ -39,6 +40,8 @@ def _asked(member: Member, samples: Sequence[Sample]) -> Sequence[Finding]:
     """Ask a member; if it raises, it has no opinion on these samples, and the others may still form a majority."""
     try:
         return member(samples)
+    except ENDS_GATE:
+        raise
     except Exception as error:
         reason = f"raised {type(error).__name__}: {error}"
         return [Finding("judge", Verdict.INVALID, reason=reason) for _ in samples]

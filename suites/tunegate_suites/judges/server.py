@@ -15,6 +15,7 @@ from tunegate.addresses import check_address, check_key, check_unencrypted, with
 from tunegate.exceptions import ConfigError
 from tunegate.models.completions import read_completion
 from tunegate.models.guarded import BadReply, incomplete_reply
+from tunegate.models.model import OpenJudge
 from tunegate.models.openai_client import FIXED_FIELDS, NO_KEY, ChatRequests, Server, ask_all
 from tunegate.models.server_pool import ServerPool, lost_by
 from tunegate.models.shared_queue import Attempt
@@ -134,7 +135,7 @@ class ServerJudge:
     options: ServerOptions
     menu: tuple[str, ...]
 
-    def ask(self, questions: Sequence[tuple[Message, ...]]) -> list[Opinion]:
+    def ask(self, questions: Sequence[tuple[Message, ...]], _: OpenJudge | None = None, /) -> list[Opinion]:
         opinions = self._asked_of_several(questions) if len(self.options.addresses) > 1 else self._asked(questions)
         return [opinions[index] for index in range(len(questions))]
 

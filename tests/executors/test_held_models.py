@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.tiny_model import make_tiny_model
 from tunegate.exceptions import ConfigError
-from tunegate.executors import held_model
+from tunegate.executors import held_models
 from tunegate.executors.executor import Opened, Opening, Reply
-from tunegate.executors.held_model import HeldModel
+from tunegate.executors.held_models import HeldModels
 from tunegate.executors.model_on_workers import open_on
 from tunegate.executors.ray_nodes import Remote
 from tunegate.models.blocks import Block
@@ -30,7 +30,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         asked.append(device)
         return SimpleNamespace(name=spec, sha256="abc", dtype="bfloat16", block_size=1)
 
-    monkeypatch.setattr(held_model, "open_model", opened)
+    monkeypatch.setattr(held_models, "open_model", opened)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     return asked
@@ -38,7 +38,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 def test_processes_of_a_machine_share_its_gpus(devices: list[str | None]) -> None:
     for number in range(3):
-        HeldModel(number).open(Opening("model"))
+        HeldModels(number).open(Opening("model"))
     assert devices == ["cuda:0", "cuda:1", "cuda:0"]
 
 
@@ -66,11 +66,11 @@ class Here:
     def open(self, opening: Opening) -> Opened:
         return self._call("open", opening)
 
-    def answer(self, block: Block) -> Reply:
-        return self._call("answer", block)
+    def answer(self, opening: Opening, block: Block) -> Reply:
+        return self._call("answer", opening, block)
 
-    def sha256_now(self) -> str:
-        return self._call("sha256_now")
+    def sha256_now(self, opening: Opening) -> str:
+        return self._call("sha256_now", opening)
 
     def close(self) -> None: ...
 

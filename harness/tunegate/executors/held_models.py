@@ -1,4 +1,4 @@
-"""The side of a worker: holds one open model and does what it is asked. The same for a process and for a Ray actor."""
+"""The side of a worker: holds open models and does what it is asked. The same for a process and for a Ray actor."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tunegate.models.timing import halved_batch
 from tunegate.versions import installed_versions
 
 
-class HeldModel:
-    """The model of one worker. `number` is that of a process, from 0: the processes of a machine share its GPUs. A Ray
+class HeldModels:
+    """The models of one worker. `number` is that of a process, from 0: the processes of a machine share its GPUs. A Ray
     actor has none: it sees only the GPUs that Ray gave to its copy of the model, and may use all of them."""
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number
-        self._model: Model | None = None
+        self._models: dict[Opening, Model] = {}
 
     def open(self, opening: Opening) -> Opened:
         """Open the model; raises the errors of `open_model`."""
         device = None if is_backend(opening.spec) else self._device()
         model = open_model(opening.spec, device=device, dtype=opening.dtype, batch_size=opening.batch_size)
-        self._model = model
+        self._models[opening] = model
         versions = {name: version for name, version in installed_versions().items() if name != "platform"}
         return Opened(
             model.name,
@@ -54,26 +54,22 @@ class HeldModel:
             return None
         return f"cuda:{self._number % torch.cuda.device_count()}"
 
-    def answer(self, block: Block) -> Reply:
+    def answer(self, opening: Opening, block: Block) -> Reply:
         """Answer a block; an error of the model is part of the reply, after the answers that came before it."""
+        model = self._models[opening]
         answers: list[tuple[int, Response]] = []
         error: Exception | None = None
         try:
-            answers.extend(block.asked_of(self.model))
+            answers.extend(block.asked_of(model))
         except Exception as fault:
             error = portable(fault)
-        return Reply(tuple(answers), error, peak_bytes(), halved_batch(self.model))
+        return Reply(tuple(answers), error, peak_bytes(), halved_batch(model))
 
-    def sha256_now(self) -> str:
+    def sha256_now(self, opening: Opening) -> str:
         """Hash the model's files again."""
-        now: Callable[[], str] = getattr(self.model, "sha256_now")  # noqa: B009  (optional, so not in the protocol)
+        model = self._models[opening]
+        now: Callable[[], str] = getattr(model, "sha256_now")  # noqa: B009  (optional, so not in the protocol)
         return now()
-
-    @property
-    def model(self) -> Model:
-        if self._model is None:
-            raise RuntimeError("the worker has no model yet")
-        return self._model
 
 
 def portable(error: Exception) -> Exception:
