@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +15,9 @@ from tests.support.leaks_in_memory import compare_in_memory
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.leaks import leakage, survey
-from tunegate.leaks.leakage import compare
+from tunegate.leaks.leakage import Looking, compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
+from tunegate.processes import DONE_HERE, InOrder, in_order
 
 WORDS = [f"{start}{vowel}{end}" for start in "bdfg" for vowel in "aei" for end in "dkn"]
 FRAMES = (
@@ -69,7 +71,11 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
     expected = compare_in_memory(taught, [suite(*bank)])
     assert len(expected) > 5
     monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 50)
-    assert compare(taught, [suite(*bank)], processes=2) == expected
+    assert compare(taught, [suite(*bank)], Looking(in_order=in_processes(2))) == expected
+
+
+def in_processes(count: int) -> InOrder:
+    return partial(in_order, processes=count)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -77,7 +83,9 @@ def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, proces
     built: list[int] = []
     build = survey.CaseIndex.__init__
     monkeypatch.setattr(survey.CaseIndex, "__init__", lambda *texts: (built.append(1), build(*texts))[1])
-    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=processes)
+    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+    taught = rows(*["Where does it end?"] * (DONE_HERE + 1))
+    assert compare(taught, [prompts("Where does it end?")], Looking(in_order=in_processes(processes)))
     assert len(built) == 1
 
 

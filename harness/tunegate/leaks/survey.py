@@ -1,9 +1,10 @@
 """The first look at all training rows, block by block, in bounded memory: which rows can leak a case at all.
 
 The weight of a run of words depends on all rows (`grams`), so no block can decide alone. A block tells which runs of
-the cases each of its texts shares, and whether a text matches a case in a way that needs no weights. Several processes
-look at blocks. Of a row, only a digest of each text is kept; a text that shares too little with the cases to be a leak,
-whatever the weights, only adds to the counts. `compare` then reads the rows that are left again, and decides.
+the cases each of its texts shares, and whether a text matches a case in a way that needs no weights. Several workers
+look at blocks (`InOrder`). Of a row, only a digest of each text is kept; a text that shares too little with the cases
+to be a leak, whatever the weights, only adds to the counts. `compare` then reads the rows that are left again, and
+decides.
 
 A pair whose weighted Jaccard similarity reaches a threshold also shares that part of the case's weight and of the
 text's own (Chaudhuri, Ganti and Kaushik 2006), so nothing that `compare` would find is left out.
@@ -21,7 +22,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.leaks.by_question import Look, framed_questions, inner_questions, same_questions
 from tunegate.leaks.short_prompts import short_prompts
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainRow, TrainText, train_texts
-from tunegate.processes import in_order
+from tunegate.processes import InOrder, in_order
 from tunegate.progress import Progress
 from tunegate.text.grams import (
     LONGEST_RUN,
@@ -237,16 +238,17 @@ def survey(
     cases: Sequence[CaseText],
     parts: Sequence[CaseText],
     progress: Progress | None = None,
-    processes: int | None = None,
+    in_order: InOrder = in_order,
 ) -> Survey:
-    """Look at all rows once, in blocks; the result does not depend on the blocks or the number of processes."""
+    """Look at all rows once, in blocks; the result does not depend on the blocks, nor on who looks at them."""
     found = Survey(CaseIndex(cases, parts))
     groups = found.index.groups
     counts = [array("Q", bytes(8 * len(group.in_order))) for group in groups]
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    for block in in_order(_BlockReader, found.index, _blocks(rows), processes):
+    seen: Iterator[_Seen] = in_order(_BlockReader, found.index, _blocks(rows))
+    for block in seen:
         found.per_row += block.per_row
         found.digests += block.digests
         found.questions += block.questions
