@@ -165,7 +165,7 @@ def test_a_worker_whose_caller_ends_before_it_greets_says_nothing(sent: bytes) -
 
 
 def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess.Popen[bytes]]) -> None:
-    with closing(in_order(adder, 5, iter(ROWS), 2)) as results:  # type: ignore[type-var]
+    with closing(in_order(adder, 5, iter(ROWS), 2)) as results:
         assert next(results)[0] == 5
     assert len(started) == 2
 

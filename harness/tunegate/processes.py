@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -48,7 +48,7 @@ Setup = TypeVar("Setup")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
-InOrder = Callable[[Callable[[Any], Callable[[Any], Any]], Any, Iterable[Any]], Iterator[Any]]
+InOrder = Callable[[Callable[[Any], Callable[[Any], Any]], Any, Iterable[Any]], Generator[Any, None, None]]
 """`in_order`, on whichever workers."""
 
 
@@ -73,7 +73,7 @@ def in_order(
     setup: Setup,
     blocks: Iterable[Block],
     processes: int | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `build(setup)(block)` for each block, in order; an exception is raised where its result would be.
 
     `build` is a function or class of a module, and `setup`, blocks and results can be pickled. At most two blocks per
@@ -90,7 +90,7 @@ def on_workers(
     setup: Setup,
     blocks: Iterable[Block],
     tries: int = 1,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """As `in_order`, by these workers, which are started as they are iterated, if there are more than a few blocks.
 
     A block goes to another worker when one is lost; after `tries` lost workers, it is done here.

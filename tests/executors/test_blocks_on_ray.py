@@ -145,7 +145,7 @@ class TestCluster:
 
     def test_actors_end_when_the_caller_stops_early(self, nodes: Nodes, build: Any, tmp_path: Path) -> None:
         setup = str(tmp_path), os.getpid(), frozenset[int](), 0
-        with closing(RayNodes(nodes.cluster.address).in_order(build, setup, NUMBERS)) as results:  # type: ignore[type-var]
+        with closing(RayNodes(nodes.cluster.address).in_order(build, setup, NUMBERS)) as results:
             askers = {next(results)[1] for _ in range(10)}
         assert len(askers) == 2
         assert not living(askers)
@@ -200,7 +200,7 @@ class TestCluster:
     def test_cores_that_others_use_are_told_in_time(self, nodes: Nodes, build: Any, tmp_path: Path) -> None:
         setup = str(tmp_path), os.getpid(), frozenset[int](), 0
         ray = RayNodes(nodes.cluster.address, patience_s=3.0)
-        with closing(ray.in_order(build, setup, NUMBERS)) as results:  # type: ignore[type-var]
+        with closing(ray.in_order(build, setup, NUMBERS)) as results:
             next(results)
             with pytest.raises(CannotJudge, match="no node gave 1 core within 3 s: others use them"):
                 list(ray.in_order(build, setup, NUMBERS))

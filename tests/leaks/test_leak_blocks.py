@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,6 +88,25 @@ def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, proces
     taught = rows(*["Where does it end?"] * (DONE_HERE + 1))
     assert compare(taught, [prompts("Where does it end?")], Looking(in_order=in_processes(processes)))
     assert len(built) == 1
+
+
+def test_an_interrupt_ends_the_workers_at_once() -> None:
+    """Also while its traceback is held, which keeps the generator alive."""
+    ended: list[str] = []
+
+    def watched(build: Any, setup: Any, blocks: Iterable[Any]) -> Generator[Any, None, None]:
+        try:
+            yield from map(build(setup), blocks)
+        finally:
+            ended.append("all")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as held:
+        compare(rows("some text"), [prompts("a question")], Looking(progress=interrupt, in_order=watched))
+    assert held.value.__traceback__ is not None
+    assert ended == ["all"]
 
 
 def test_a_question_that_another_block_asks_is_a_question() -> None:

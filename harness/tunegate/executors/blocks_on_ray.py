@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from tunegate.versions import installed_versions
 
 def in_order_on(
     nodes: RayNodes, build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterable[Any]
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """As `in_order`, by actors on these nodes; a block that ends several of them, or for which none is left, is done
     here. If there are more than a few blocks, it raises CannotJudge without a cluster or a free core, and ConfigError
     for a node with another version."""

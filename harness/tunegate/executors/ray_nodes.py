@@ -150,7 +150,8 @@ class RayActor:
     def close(self) -> None:
         """End the actor at once."""
         with suppress(Exception):  # the cluster may be gone
-            self._ray.kill(self._actor)
+            if self._ray.is_initialized():  # otherwise Ray looks for a cluster first, for minutes
+                self._ray.kill(self._actor)
 
 
 class RayWorker(RayActor):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -247,22 +248,23 @@ def survey(
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    seen: Iterator[_Seen] = in_order(_BlockReader, found.index, _blocks(rows))
-    for block in seen:
-        found.per_row += block.per_row
-        found.digests += block.digests
-        found.questions += block.questions
-        found.to_compare |= block.matching
-        for shared, digests in block.shared.items():
-            new = [digest for digest in _each(digests) if digest not in counted]
-            counted.update(new)
-            for numbers, of_group in zip(shared[:3], counts, strict=True):
-                for number in array("I", numbers) if new else ():
-                    of_group[number] += len(new)
-            if shared[-1] and new:
-                may_leak.setdefault(shared, bytearray()).extend(b"".join(new))
-        if progress is not None:
-            progress("leaks", len(found.per_row), total, "rows")
+    block: _Seen
+    with closing(in_order(_BlockReader, found.index, _blocks(rows))) as seen:  # an interrupt here ends the workers
+        for block in seen:
+            found.per_row += block.per_row
+            found.digests += block.digests
+            found.questions += block.questions
+            found.to_compare |= block.matching
+            for shared, digests in block.shared.items():
+                new = [digest for digest in _each(digests) if digest not in counted]
+                counted.update(new)
+                for numbers, of_group in zip(shared[:3], counts, strict=True):
+                    for number in array("I", numbers) if new else ():
+                        of_group[number] += len(new)
+                if shared[-1] and new:
+                    may_leak.setdefault(shared, bytearray()).extend(b"".join(new))
+            if progress is not None:
+                progress("leaks", len(found.per_row), total, "rows")
     for group, of_group in zip(groups, counts, strict=True):
         group.vocabulary.texts.update(dict(zip(group.in_order, of_group, strict=True)))
     found.to_compare.update(_by_weight(found.index, may_leak))
