@@ -1,4 +1,4 @@
-"""Work spread over processes: in order, with the same results, and no process is left when it ends in any way."""
+"""Work spread over workers: in order, with the same results, and no process is left when it ends in any way."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunegate import processes
-from tunegate.exceptions import ConfigError, SettingError
-from tunegate.processes import in_order
+from tunegate.exceptions import CannotJudge, ConfigError, SettingError
+from tunegate.processes import Answer, in_order, on_workers
 
 ROWS = range(30)
 
@@ -80,9 +84,18 @@ def test_results_are_in_order_whatever_the_number_of_processes(
     assert (os.getpid() in {pid for _, pid in results}) == (count == 1)
 
 
-def test_few_blocks_start_no_process(started: list[subprocess.Popen[bytes]]) -> None:
-    assert len(list(in_order(adder, 5, range(processes.DONE_HERE)))) == processes.DONE_HERE
+@pytest.mark.parametrize("count", [None, 2])
+def test_few_blocks_start_no_process(count: int | None, started: list[subprocess.Popen[bytes]]) -> None:
+    assert len(list(in_order(adder, 5, range(processes.DONE_HERE), count))) == processes.DONE_HERE
     assert not started
+
+
+def test_no_more_processes_are_started_than_the_caller_can_feed(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MOST_WORKERS", 2)
+    assert len(list(in_order(adder, 5, ROWS, 1000))) == len(ROWS)
+    assert len(started) == 2
 
 
 def test_an_exception_is_raised_where_its_result_would_be(started: list[subprocess.Popen[bytes]]) -> None:
@@ -152,7 +165,7 @@ def test_a_worker_whose_caller_ends_before_it_greets_says_nothing(sent: bytes) -
 
 
 def test_no_process_is_left_when_the_caller_stops_early(started: list[subprocess.Popen[bytes]]) -> None:
-    with closing(in_order(adder, 5, iter(ROWS), 2)) as results:  # type: ignore[type-var]
+    with closing(in_order(adder, 5, iter(ROWS), 2)) as results:
         assert next(results)[0] == 5
     assert len(started) == 2
 
@@ -183,3 +196,72 @@ def test_a_worker_does_not_finish_its_block_for_a_caller_that_was_killed(tmp_pat
     root = Path(__file__).parents[1]
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
     assert (ended.returncode, ended.stderr) == (-9, "")
+
+
+# --- any workers ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Doubler:
+    """A worker in this process; it is lost at its n-th block, or at certain blocks."""
+
+    lost_at: int = 0
+    lost_by: frozenset[int] = frozenset()
+    asked: list[int] = field(default_factory=list[int])
+    ended: list[str] = field(default_factory=list[str])
+
+    def ask(self, block: int) -> Answer:
+        assert not self.ended
+        self.asked.append(block)
+        if len(self.asked) == self.lost_at or block in self.lost_by:
+            raise OSError("the node burnt down")
+        return True, (2 * block, "there")
+
+    def kill(self) -> None:
+        self.ended.append("killed")
+
+    def close(self) -> None:
+        self.ended.append("closed")
+
+
+def doubler_here(setup: None) -> Callable[[int], tuple[int, str]]:
+    return lambda number: (2 * number, "here")
+
+
+def doubled(workers: Iterable[Doubler], tries: int) -> list[tuple[int, str]]:
+    return list(on_workers(workers, doubler_here, None, ROWS, tries))
+
+
+@given(st.lists(st.integers(0, 6), max_size=4), st.integers(1, 3))
+def test_whoever_is_lost_each_block_is_done_once_and_in_order(lost_at: list[int], tries: int) -> None:
+    workers = [Doubler(at) for at in lost_at]
+    assert [result for result, _ in doubled(workers, tries)] == [2 * number for number in ROWS]
+    lost = [worker for worker in workers if len(worker.asked) == worker.lost_at > 0]
+    again = Counter(number for worker in workers for number in worker.asked)
+    assert sum(again.values()) <= len(ROWS) + len(lost)
+    assert all(worker.ended == ["killed", "closed"] for worker in workers)
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_a_block_that_ends_its_workers_is_done_here_and_the_others_go_on(tries: int) -> None:
+    workers = [Doubler(lost_by=frozenset([7])) for _ in range(5)]
+    assert [number for number, (_, where) in enumerate(doubled(workers, tries)) if where == "here"] == [7]
+    assert [number for worker in workers for number in worker.asked].count(7) == tries
+
+
+def test_a_lost_workers_block_is_done_by_another() -> None:
+    assert {where for _, where in doubled([Doubler(2), Doubler(3), Doubler()], 3)} == {"there"}
+
+
+def test_workers_are_started_for_many_blocks_only_and_a_failure_to_start_is_raised() -> None:
+    def refused() -> Iterator[Doubler]:
+        yield first
+        raise CannotJudge("nothing answers")
+
+    first = Doubler()
+    few = range(processes.DONE_HERE)
+    assert list(on_workers(refused(), doubler_here, None, few)) == [(2 * number, "here") for number in few]
+    assert not first.ended
+    with pytest.raises(CannotJudge, match="nothing answers"):
+        doubled(refused(), 1)
+    assert first.ended == ["killed", "closed"]

@@ -37,13 +37,11 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
         )
 
 
-def executor(*parsers: argparse.ArgumentParser) -> None:
-    """For the commands that ask models on disk, or judges."""
+def executor(*parsers: argparse.ArgumentParser, what: str = "models answer and judge") -> None:
+    """For the commands that ask models on disk, or judges, or look at many rows."""
     for parser in parsers:
         parser.add_argument(
-            "--executor",
-            metavar="WHERE",
-            help="where models answer and judge: local (default), processes:N, ray, ray:HOST:PORT",
+            "--executor", metavar="WHERE", help=f"where {what}: local (default), processes:N, ray, ray:HOST:PORT"
         )
 
 

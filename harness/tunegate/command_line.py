@@ -200,6 +200,7 @@ def build_parser() -> Parser:
 
     trust(check, plan, run, gate, judge, leakage)
     executor(run, gate, judge)
+    executor(leakage, what="rows are compared")
 
     suite = command("suite", "import tasks of other tools; make suites that test whether a model understands")
     add_suite_actions(suite)

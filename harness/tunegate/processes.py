@@ -1,9 +1,10 @@
-"""Pure work spread over processes: the same results in the same order, whatever the number of processes.
+"""Pure work spread over workers: the same results in the same order, whatever the number of workers.
 
-A worker is a fresh interpreter that reads blocks from its standard input and writes results to its standard output. It
-never imports the caller's main module, as `multiprocessing` would; it ends when its input is closed, so none outlives a
-caller that was killed. A block that no worker does (it died, raised an exception, or cannot send the result) is done by
-the caller itself.
+`in_order` starts processes. Such a worker is a fresh interpreter that reads blocks from its standard input and writes
+results to its standard output. It never imports the caller's main module, as `multiprocessing` would; it ends when its
+input is closed, so none outlives a caller that was killed. `on_workers` takes any other workers, for example on nodes
+of a cluster. A block that no worker does (it died, raised an exception, or cannot send the result) is done by the
+caller itself.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from itertools import chain, islice
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-MOST_PROCESSES = 8
+MOST_WORKERS = 8
 """Above this number, the caller cannot read blocks as fast as the workers do them."""
 DONE_HERE = 4
-"""This many blocks are done without processes: a worker takes about half a second to start."""
+"""This many blocks are done without workers: one takes half a second or more to start."""
 ITEMS_PER_BLOCK, CHARACTERS_PER_BLOCK = 1000, 2**20
 
 
@@ -41,14 +42,33 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_Answer = tuple[bool, Any]
+Answer = tuple[bool, Any]
 """Whether a worker has done a block, and its result."""
-NOT_DONE: _Answer = (False, None)
+NOT_DONE: Answer = (False, None)
 
 Item = TypeVar("Item")
 Setup = TypeVar("Setup")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
+
+InOrder = Callable[[Callable[[Any], Callable[[Any], Any]], Any, Iterable[Any]], Generator[Any, None, None]]
+"""`in_order`, on whichever workers."""
+
+
+class BlockWorker(Protocol):
+    """A process, here or elsewhere, that does blocks, one at a time."""
+
+    def ask(self, block: Any) -> Answer:
+        """Do a block; any exception means that the worker is lost."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, also while another thread waits for an answer."""
+        ...
+
+    def close(self) -> None:
+        """Free what is left of it, after no thread waits any more."""
+        ...
 
 
 def in_blocks(items: Iterable[Item], characters: Callable[[Item], int]) -> Iterator[list[Item]]:
@@ -70,38 +90,41 @@ def in_order(
     setup: Setup,
     blocks: Iterable[Block],
     processes: int | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `build(setup)(block)` for each block, in order; an exception is raised where its result would be.
 
     `build` is a function or class of a module, and `setup`, blocks and results can be pickled. At most two blocks per
     process are held at a time. `processes` is by default one per core, and one means: here, without any process. All
     processes are gone when the iterator is exhausted, closed or interrupted.
     """
+    count = min(MOST_WORKERS, usable_cores() if processes is None else processes)
+    return on_workers(_started(build, setup, count) if count > 1 else (), build, setup, blocks)
+
+
+def on_workers(
+    workers: Iterable[BlockWorker],
+    build: Callable[[Setup], Callable[[Block], Result]],
+    setup: Setup,
+    blocks: Iterable[Block],
+    tries: int = 1,
+) -> Generator[Result, None, None]:
+    """As `in_order`, by these workers, which are started as they are iterated, if there are more than a few blocks.
+
+    A block goes to another worker when one is lost; after `tries` lost workers, it is done here.
+    """
     blocks = iter(blocks)
     first = list(islice(blocks, DONE_HERE + 1))
-    count = min(MOST_PROCESSES, usable_cores()) if processes is None else processes
-    if count < 2 or (processes is None and len(first) <= DONE_HERE):
-        work = build(setup)
-        yield from (work(block) for block in chain(first, blocks))
-    else:
-        yield from _spread(build, setup, chain(first, blocks), count)
-
-
-def _spread(
-    build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterator[Any], count: int
-) -> Iterator[Any]:
+    blocks = chain(first, blocks)
     here = cache(lambda: build(setup))
-    started: list[_Worker] = []
-    executor = ThreadPoolExecutor(count)
+    started: list[BlockWorker] = []
+    executor = ThreadPoolExecutor(MOST_WORKERS)
     try:
-        with suppress(OSError):  # the system allows no more processes, or has no memory for them
-            while len(started) < count:
-                started.append(_Worker(build, setup))
+        started.extend(workers if len(first) > DONE_HERE else ())
         if not started:
             yield from map(here(), blocks)
             return
-        ask = _Workers(started).ask
-        waiting: deque[tuple[Any, Future[_Answer]]] = deque()
+        ask = _Workers(started, tries).ask
+        waiting: deque[tuple[Block, Future[Answer]]] = deque()
         while True:
             for block in islice(blocks, 2 * len(started) - len(waiting)):
                 waiting.append((block, executor.submit(ask, block)))
@@ -121,25 +144,36 @@ def _spread(
 class _Workers:
     """Those that live; each has one block at a time."""
 
-    def __init__(self, started: Iterable[_Worker]) -> None:
+    def __init__(self, started: Iterable[BlockWorker], tries: int) -> None:
         self._living = set(started)
-        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        self._tries = tries
+        self._idle: queue.SimpleQueue[BlockWorker | None] = queue.SimpleQueue()
         for worker in self._living:
             self._idle.put(worker)
 
-    def ask(self, block: Any) -> _Answer:
-        """Wait for an idle worker, and ask it. A worker that fails is not asked again."""
-        worker = self._idle.get()
-        answer = NOT_DONE
-        if worker is not None:
+    def ask(self, block: Any) -> Answer:
+        """Wait for an idle worker, and ask it, or another one if it is lost. A lost worker is not asked again."""
+        for _ in range(self._tries):
+            worker = self._idle.get()
+            if worker is None:
+                self._idle.put(None)  # the other threads wait for nobody either
+                break
             try:
                 answer = worker.ask(block)
             except Exception:  # it was killed, perhaps because memory ran out, or its answer cannot be read
                 self._living.remove(worker)
-                worker = None
-        if worker is not None or not self._living:  # None: nobody is left to wait for
-            self._idle.put(worker)
-        return answer
+                if not self._living:
+                    self._idle.put(None)
+            else:
+                self._idle.put(worker)
+                return answer
+        return NOT_DONE
+
+
+def _started(build: Callable[[Any], Callable[[Any], Any]], setup: Any, count: int) -> Iterator[_Worker]:
+    with suppress(OSError):  # the system allows no more processes, or has no memory for them
+        for _ in range(count):
+            yield _Worker(build, setup)
 
 
 class _Worker:
@@ -150,7 +184,7 @@ class _Worker:
         self._process = subprocess.Popen([*INTERPRETER, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._greeting: Any = (build, setup)
 
-    def ask(self, block: Any) -> _Answer:
+    def ask(self, block: Any) -> Answer:
         """Do a block in the process; raises OSError or EOFError if that is dead."""
         to, back = self._process.stdin, self._process.stdout
         assert to is not None
@@ -160,7 +194,7 @@ class _Worker:
             self._greeting = None
         pickle.dump(block, to, pickle.HIGHEST_PROTOCOL)
         to.flush()
-        return cast("_Answer", pickle.load(back))
+        return cast("Answer", pickle.load(back))
 
     def kill(self) -> None:
         self._process.kill()
@@ -196,13 +230,20 @@ def serve() -> None:
     blocks, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not get between the results
     with suppress(EOFError, pickle.UnpicklingError):  # nothing more is sent, or not all of it
-        build, setup = pickle.load(blocks)
-        work = cache(lambda: build(setup))
+        answer = answering(*pickle.load(blocks))
         while True:
-            block = pickle.load(blocks)
-            try:
-                answer = pickle.dumps((True, work()(block)), pickle.HIGHEST_PROTOCOL)
-            except Exception:  # the caller meets it again, with all that it holds
-                answer = pickle.dumps(NOT_DONE)
-            results.write(answer)
+            results.write(answer(pickle.load(blocks)))
             results.flush()
+
+
+def answering(build: Callable[[Any], Callable[[Any], Any]], setup: Any) -> Callable[[Any], bytes]:
+    """The side of a worker: what does a block and gives the pickled `Answer`."""
+    work = cache(lambda: build(setup))
+
+    def answer(block: Any) -> bytes:
+        try:
+            return pickle.dumps((True, work()(block)), pickle.HIGHEST_PROTOCOL)
+        except Exception:  # the caller meets it again, with all that it holds
+            return pickle.dumps(NOT_DONE)
+
+    return answer

@@ -65,6 +65,10 @@ def _write(folder: Path, text: Callable[[random.Random], str], rows: int) -> Non
             file.write(json.dumps({"prompt": prompt, "completion": " ".join(rng.choices(WORDS, k=30))}) + "\n")
 
 
+def write_free_texts(folder: Path, rows: int) -> None:
+    _write(folder, free_text, rows)
+
+
 WORDS = [
     f"{start}{middle}{end}"
     for start in "bdfgklmnprst"

@@ -21,6 +21,7 @@ from tunegate.commands.looked_at import look_at
 from tunegate.exceptions import ConfigError
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
 from tunegate.executors.model_on_workers import open_on
+from tunegate.leaks import survey
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model, ScriptedModel
 from tunegate.record.read_run import read_run
@@ -104,6 +105,22 @@ def test_misses_are_explained_in_this_process(tmp_path: Path) -> None:
     carry_out(path, replace(helpers.tools, explain=explain))
     assert explain.asked
     assert all(helper.closed for helper in helpers.started)
+
+
+def test_leaks_are_looked_for_on_the_executor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows leak, so here the run would end before it opens or trains a model."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+    path = write_pipeline(tmp_path / "project", PIPELINE + "executor: ray:127.0.0.1:1\n")
+    write_rows(path.parent / "train.jsonl", [{"prompt": f"case {n}?", "completion": "yes"} for n in range(8)])
+    told = "executor ray: nothing answers at 127.0.0.1:1"
+    assert main(["run", str(path)]) == 3
+    assert told in capsys.readouterr().err
+    assert main(["run", str(path), "--executor", "local"]) == 3
+    assert told not in capsys.readouterr().err
+    assert read_run(path.parent / "runs" / "small").leaks
 
 
 class TestFile:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +17,9 @@ from tunegate import processes
 from tunegate.cases.case import Case
 from tunegate.exceptions import ConfigError
 from tunegate.leaks import leakage, survey
-from tunegate.leaks.leakage import compare
+from tunegate.leaks.leakage import Looking, compare
 from tunegate.leaks.texts import TrainRow, row_as_it_is
+from tunegate.processes import DONE_HERE, InOrder, in_order
 
 WORDS = [f"{start}{vowel}{end}" for start in "bdfg" for vowel in "aei" for end in "dkn"]
 FRAMES = (
@@ -70,7 +73,11 @@ def test_the_gene_tests_leak_the_same_in_two_processes(monkeypatch: pytest.Monke
     expected = compare_in_memory(taught, [suite(*bank)])
     assert len(expected) > 5
     monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 50)
-    assert compare(taught, [suite(*bank)], processes=2) == expected
+    assert compare(taught, [suite(*bank)], Looking(in_order=in_processes(2))) == expected
+
+
+def in_processes(count: int) -> InOrder:
+    return partial(in_order, processes=count)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -78,8 +85,29 @@ def test_the_cases_are_indexed_once_here(monkeypatch: pytest.MonkeyPatch, count:
     built: list[int] = []
     build = survey.CaseIndex.__init__
     monkeypatch.setattr(survey.CaseIndex, "__init__", lambda *texts: (built.append(1), build(*texts))[1])
-    assert compare(rows("Where does it end?"), [prompts("Where does it end?")], processes=count)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 1)
+    taught = rows(*["Where does it end?"] * (DONE_HERE + 1))
+    assert compare(taught, [prompts("Where does it end?")], Looking(in_order=in_processes(count)))
     assert len(built) == 1
+
+
+def test_an_interrupt_ends_the_workers_at_once() -> None:
+    """Also while its traceback is held, which keeps the generator alive."""
+    ended: list[str] = []
+
+    def watched(build: Any, setup: Any, blocks: Iterable[Any]) -> Generator[Any, None, None]:
+        try:
+            yield from map(build(setup), blocks)
+        finally:
+            ended.append("all")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as held:
+        compare(rows("some text"), [prompts("a question")], Looking(progress=interrupt, in_order=watched))
+    assert held.value.__traceback__ is not None
+    assert ended == ["all"]
 
 
 def test_a_question_that_another_block_asks_is_a_question() -> None:

@@ -289,6 +289,7 @@ PROOFS: Proofs = {
     "gate --executor": ShownBy("test_processes.py", "test_a_real_model_gives_the_same_record"),
     "run --executor": ShownBy("test_run_on_workers.py", '("both", ["--executor", "processes:2"])'),
     "generate --executor": ShownBy("test_processes.py", '"b.jsonl", "--executor", "processes:2"'),
+    "leakage --executor": ShownBy("test_blocks_on_ray.py", 'leakage("--executor", "processes:2")'),
     "bake-off --executor": ShownBy("test_processes.py", 'main(["bake-off", one, other'),
     "judge --executor": ShownBy("test_judges_on_workers.py", '"judge.yaml", "--labels", "labels.jsonl", *TWO'),
     "generate model": ShownBy(MADE, '["generate", "base"'),

@@ -11,6 +11,7 @@ from pathlib import Path
 from tunegate.checks.outcome import Verdict
 from tunegate.commands.console import Bar, show, show_json
 from tunegate.exceptions import ConfigError
+from tunegate.executors.executor_spec import executor_of
 from tunegate.leaks.leakage import Leak, Looking, compare, excerpt
 from tunegate.leaks.texts import TrainRow, row_as_it_is
 from tunegate.models.sentences import Embed
@@ -29,8 +30,9 @@ def leakage(options: Namespace, suites: Sequence[Suite], embed: Embed | None) ->
         )
     held = embed is not None  # a comparison by meaning holds all rows in memory
     rows = _RowsOfFiles(list(dict.fromkeys(options.train)), None if held else MAX_BYTES_BY_LINE)
+    in_order = executor_of(options.executor).in_order
     with Bar() as bar:
-        leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update))
+        leaks = compare(rows, suites, Looking(embed, options.embed or 1.0, bar.update, in_order))
     verdict = Verdict.INVALID if leaks else Verdict.PASS
     cases = sum(len(suite.cases) for suite in suites)
     if options.json:

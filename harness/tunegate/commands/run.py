@@ -86,6 +86,7 @@ def _tools(bar: console.Bar, executor: Executor, train: SubprocessTrainer) -> To
         progress=bar.update,
         say=bar.say,
         embed=embed,
+        in_order=executor.in_order,
         tokens=lambda model: local_tokens(model) or Estimate(),
     )
 

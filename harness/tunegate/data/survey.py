@@ -11,6 +11,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from pathlib import Path
@@ -240,14 +241,16 @@ def survey(
     sha256 = hashlib.sha256()
     drawn = Draw[tuple[int, Row]](LANGUAGE_ROWS)
     blocks = in_blocks(_drawing(file, drawn), lambda numbered: _characters(numbered[1]))
-    for block in in_order(_BlockReader, (file, looking), blocks, processes):
-        digests.add(block.digests)
-        details.add(block.details)
-        sha256.update(block.hashed)
-        for fault, rows in block.faults.items():
-            faults.setdefault(fault, []).extend(rows)
-        if progress is not None:
-            progress("data card", len(digests.numbers), 0, "rows")
+    block: _Seen
+    with closing(in_order(_BlockReader, (file, looking), blocks, processes)) as seen:  # an interrupt ends the workers
+        for block in seen:
+            digests.add(block.digests)
+            details.add(block.details)
+            sha256.update(block.hashed)
+            for fault, rows in block.faults.items():
+                faults.setdefault(fault, []).extend(rows)
+            if progress is not None:
+                progress("data card", len(digests.numbers), 0, "rows")
     if faults:
         raise DataFaults(file.path, faults, len(digests.numbers))
     check_labels(file.path, digests.labels)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tunegate.models.blocks import Block
 from tunegate.models.loading import Dtype
 from tunegate.models.model import Model, Response
+from tunegate.processes import InOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,15 @@ class Worker(Protocol):
 
 
 class Executor(Protocol):
-    """Where models answer: `local`, `processes` or `ray`."""
+    """Where models answer, and training rows are compared with cases: `local`, `processes` or `ray`."""
 
     def open(self, opening: Opening) -> Model:
         """Open a model; raises the errors of `open_model`, and CannotJudge if there is no worker."""
+        ...
+
+    @property
+    def in_order(self) -> InOrder:
+        """Does blocks of pure work, which need no model; raises CannotJudge if there is no cluster."""
         ...
 
 

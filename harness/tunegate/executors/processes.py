@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from signal import Signals
 from typing import Any
@@ -17,7 +18,7 @@ from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGo
 from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model
-from tunegate.processes import INTERPRETER, usable_cores
+from tunegate.processes import INTERPRETER, InOrder, in_order, usable_cores
 
 STDERR = 2
 """The file descriptor: what a model prints must not mix with `--json`."""
@@ -35,6 +36,10 @@ class Processes:
 
     def open(self, opening: Opening) -> Model:
         return open_on(self, opening)
+
+    @property
+    def in_order(self) -> InOrder:
+        return partial(in_order, processes=self.count)
 
     def start(self) -> Sequence[Worker]:
         started: list[Worker] = []

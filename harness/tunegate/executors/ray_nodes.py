@@ -1,7 +1,7 @@
 """The executor `ray`: one actor for each copy of the model, on the nodes of a Ray cluster.
 
 Actors are pinned to nodes and never restarted by Ray, and it retries none of their calls: `dispatch.py`
-does that.
+does that, and for blocks of training rows (`blocks_on_ray.py`) `tunegate.processes`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tunegate.exceptions import CannotJudge, ConfigError, message_of
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
@@ -23,6 +24,7 @@ from tunegate.executors.model_on_workers import open_on
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model
 from tunegate.optional import optional_import
+from tunegate.processes import InOrder
 
 PATIENCE_S = 30.0
 """How long the cluster has to give the first copy of the model its GPUs and cores."""
@@ -48,6 +50,12 @@ class RayNodes:
     def open(self, opening: Opening) -> Model:
         return open_on(self, opening)
 
+    @property
+    def in_order(self) -> InOrder:
+        from tunegate.executors.blocks_on_ray import in_order_on
+
+        return partial(in_order_on, self)
+
     def start(self) -> Sequence[Worker]:
         """One actor for each copy that the nodes have room for now.
 
@@ -56,17 +64,7 @@ class RayNodes:
         ray = connected(self.address)
         shares = self.shares(ray)
         actors = [RayWorker(ray, share, number, self.timeout_s) for number, share in enumerate(shares)]
-        ready, faults = _ready(ray, actors, self.patience_s)
-        for actor in actors:
-            if actor not in ready:
-                actor.close()
-        if not ready and faults:
-            raise CannotJudge(f"executor ray: no worker could start: {'; '.join(faults)}")
-        if not ready:
-            raise CannotJudge(
-                f"executor ray: no node gave {in_words(shares[0])} within {self.patience_s:g} s: others use them"
-            )
-        return ready
+        return those_ready(ray, actors, shares[0], self.patience_s)
 
     def shares(self, ray: Any) -> Sequence[Share]:
         """The copies that the nodes have room for; waits for a node that has room for one."""
@@ -118,52 +116,65 @@ def shares_of(
     return shares
 
 
-def actor_on(ray: Any, share: Share, kind: type[Any]) -> Any:
+def actor_on(ray: Any, share: Share, kind: type[Any], *arguments: Any) -> Any:
     """A new actor of this class, with this share of its node. Ray neither restarts it nor repeats its calls."""
     on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(share.node, soft=False)
     actor = ray.remote(kind).options(
         num_gpus=share.gpus, num_cpus=share.cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=on_node
     )
-    return actor.remote()
+    return actor.remote(*arguments)
 
 
-class RayWorker:
-    """An actor that holds models, and the reference to it."""
+class RayActor:
+    """An actor with its share of a node, and the references to it and to its first answer."""
 
-    def __init__(self, ray: Any, share: Share, number: int, timeout_s: float) -> None:
+    def __init__(self, ray: Any, share: Share, number: int, timeout_s: float, kind: type[Any], *arguments: Any) -> None:
         self._ray, self._timeout_s = ray, timeout_s
         self._place = f"worker {number + 1} on {share.host} (node {share.node:.8})"
-        self._actor = actor_on(ray, share, Remote)
+        self._actor = actor_on(ray, share, kind, *arguments)
         self.ready = self._actor.ready.remote()
 
     @property
     def place(self) -> str:
         return self._place
 
-    def open(self, opening: Opening) -> Opened:
-        return self._call(self._actor.call, "open", opening)
-
-    def answer(self, opening: Opening, block: Block) -> Reply:
+    def get(self, reference: Any) -> Any:
+        """What a call returned; raises WorkerLost."""
         try:
-            self._ray.get(self._actor.ready.remote(), timeout=self._timeout_s)
-        except Exception as error:
-            raise WorkerGone(cause_of(error)) from error
-        return self._call(self._actor.call, "answer", opening, block)
-
-    def sha256_now(self, opening: Opening) -> str:
-        return self._call(self._actor.call, "sha256_now", opening)
-
-    def close(self) -> None:
-        with suppress(Exception):  # the cluster may be gone
-            self._ray.kill(self._actor)
-
-    def _call(self, method: Any, *arguments: Any) -> Any:
-        try:
-            returned, value = self._ray.get(method.remote(*arguments), timeout=self._timeout_s)
+            return self._ray.get(reference, timeout=self._timeout_s)
         except self._ray.exceptions.GetTimeoutError as error:
             raise WorkerLost(f"no answer within {self._timeout_s:g} s") from error
         except Exception as error:  # actor died, node died, object lost, unavailable: all the same to a block
             raise WorkerLost(cause_of(error)) from error
+
+    def close(self) -> None:
+        """End the actor at once."""
+        with suppress(Exception):  # the cluster may be gone
+            if self._ray.is_initialized():  # otherwise Ray looks for a cluster first, for minutes
+                self._ray.kill(self._actor)
+
+
+class RayWorker(RayActor):
+    """An actor that holds models."""
+
+    def __init__(self, ray: Any, share: Share, number: int, timeout_s: float) -> None:
+        super().__init__(ray, share, number, timeout_s, Remote)
+
+    def open(self, opening: Opening) -> Opened:
+        return self._call("open", opening)
+
+    def answer(self, opening: Opening, block: Block) -> Reply:
+        try:
+            self.get(self._actor.ready.remote())
+        except WorkerLost as lost:
+            raise WorkerGone(str(lost)) from lost
+        return self._call("answer", opening, block)
+
+    def sha256_now(self, opening: Opening) -> str:
+        return self._call("sha256_now", opening)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        returned, value = self.get(self._actor.call.remote(method, *arguments))
         if not returned:
             raise value
         return value
@@ -231,7 +242,28 @@ def _check_reachable(address: str) -> None:
         raise CannotJudge(f"executor ray: nothing answers at {address}: {error}") from error
 
 
-def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> tuple[list[RayWorker], list[str]]:
+Actor = TypeVar("Actor", bound=RayActor)
+
+
+def those_ready(ray: Any, actors: Sequence[Actor], share: Share, patience_s: float) -> list[Actor]:
+    """The actors that started in time; the others are closed. Raises CannotJudge if there is none."""
+    try:
+        ready, faults = _ready(ray, actors, patience_s)
+    except BaseException:  # Ctrl-C
+        for actor in actors:
+            actor.close()
+        raise
+    for actor in actors:
+        if actor not in ready:
+            actor.close()
+    if not ready and faults:
+        raise CannotJudge(f"executor ray: no worker could start: {'; '.join(faults)}")
+    if not ready:
+        raise CannotJudge(f"executor ray: no node gave {in_words(share)} within {patience_s:g} s: others use them")
+    return ready
+
+
+def _ready(ray: Any, actors: Sequence[Actor], patience_s: float) -> tuple[list[Actor], list[str]]:
     """The actors that started in time, and why others could not start. Once one has started, the rest have a third of
     the time."""
     by_ref = {actor.ready: actor for actor in actors}
@@ -239,7 +271,7 @@ def _ready(ray: Any, actors: Sequence[RayWorker], patience_s: float) -> tuple[li
     if waiting and done:
         more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=patience_s / 3)
         done = [*done, *more]
-    ready: list[RayWorker] = []
+    ready: list[Actor] = []
     faults: list[str] = []
     for actor in (by_ref[ref] for ref in done):
         try:

@@ -37,6 +37,7 @@ from tunegate.leaks.survey import CONTAINED, CaseIndex, survey
 from tunegate.leaks.texts import STOCK_ANSWER_ROWS, CaseText, StageRows, TrainRow, TrainText, case_texts, train_texts
 from tunegate.models.sentences import Embed
 from tunegate.optional import optional_import
+from tunegate.processes import InOrder, in_order
 from tunegate.progress import Progress
 from tunegate.suites.suite import Suite
 from tunegate.text.grams import SHINGLE, Containment, runs
@@ -49,11 +50,15 @@ ALL_PAIRS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How to compare: with `embed`, prompts are also compared by meaning, and a cosine of `at_least` is a leak."""
+    """How to compare: with `embed`, prompts are also compared by meaning, and a cosine of `at_least` is a leak.
+
+    `in_order` looks at the blocks of rows, on any workers: the leaks are the same. Default: a process per core.
+    """
 
     embed: Embed | None = None
     at_least: float = 1.0
     progress: Progress | None = None
+    in_order: InOrder = in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +81,16 @@ def find_leaks(stage: str, data: TrainingData, suites: Iterable[Suite], looking:
     return [replace(leak, stage=stage) for leak in compare(StageRows(data), suites, looking)]
 
 
-def compare(
-    rows: Iterable[TrainRow],
-    suites: Iterable[Suite],
-    looking: Looking | None = None,
-    processes: int | None = None,
-) -> list[Leak]:
+def compare(rows: Iterable[TrainRow], suites: Iterable[Suite], looking: Looking | None = None) -> list[Leak]:
     """Find the training rows that leak a case, in the order of the cases; raises MissingExtra.
 
     Every such row and every such case is reported, and all their pairs if there are at most `ALL_PAIRS`. Rows that can
-    be iterated twice are not held in memory, unless they are compared by meaning. The result does not depend on the
-    number of processes (default: one per core if there are many rows).
+    be iterated twice are not held in memory, unless they are compared by meaning.
     """
     suites, looking = list(suites), looking or Looking()
     rows = list(rows) if isinstance(rows, Iterator) else rows
     cases, parts = case_texts(suites), question_texts(suites)
-    surveyed = survey(rows, cases, parts, looking.progress, processes)
+    surveyed = survey(rows, cases, parts, looking.progress, looking.in_order)
     train = surveyed.texts(rows) if looking.embed is None else train_texts(rows)
     pairs, counted, both = _Pairs(), asked_without_a_passage(train), [*cases, *parts]
     for kind, matches in (

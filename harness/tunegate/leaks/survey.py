@@ -1,9 +1,10 @@
 """The first look at all training rows, block by block, in bounded memory: which rows can leak a case at all.
 
 The weight of a run of words depends on all rows (`grams`), so no block can decide alone. A block tells which runs of
-the cases each of its texts shares, and whether a text matches a case in a way that needs no weights. Several processes
-look at blocks. Of a row, only a digest of each text is kept; a text that shares too little with the cases to be a leak,
-whatever the weights, only adds to the counts. `compare` then reads the rows that are left again, and decides.
+the cases each of its texts shares, and whether a text matches a case in a way that needs no weights. Several workers
+look at blocks (`InOrder`). Of a row, only a digest of each text is kept; a text that shares too little with the cases
+to be a leak, whatever the weights, only adds to the counts. `compare` then reads the rows that are left again, and
+decides.
 
 A pair whose weighted Jaccard similarity reaches a threshold also shares that part of the case's weight and of the
 text's own (Chaudhuri, Ganti and Kaushik 2006), so nothing that `compare` would find is left out.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -21,7 +23,7 @@ from tunegate.exceptions import ConfigError
 from tunegate.leaks.by_question import Look, framed_questions, inner_questions, same_questions
 from tunegate.leaks.short_prompts import short_prompts
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainRow, TrainText, train_texts
-from tunegate.processes import in_blocks, in_order
+from tunegate.processes import InOrder, in_blocks, in_order
 from tunegate.progress import Progress
 from tunegate.text.grams import (
     LONGEST_RUN,
@@ -236,30 +238,34 @@ def survey(
     cases: Sequence[CaseText],
     parts: Sequence[CaseText],
     progress: Progress | None = None,
-    processes: int | None = None,
+    in_order: InOrder = in_order,
 ) -> Survey:
-    """Look at all rows once, in blocks; the result does not depend on the blocks or the number of processes."""
+    """Look at all rows once, in blocks; the result does not depend on the blocks, nor on who looks at them."""
     found = Survey(CaseIndex(cases, parts))
     groups = found.index.groups
     counts = [array("Q", bytes(8 * len(group.in_order))) for group in groups]
     counted: set[bytes] = set()
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
-    for block in in_order(_BlockReader, found.index, in_blocks(rows, _characters), processes):
-        found.per_row += block.per_row
-        found.digests += block.digests
-        found.questions += block.questions
-        found.to_compare |= block.matching
-        for shared, digests in block.shared.items():
-            new = [digest for digest in _each(digests) if digest not in counted]
-            counted.update(new)
-            for numbers, of_group in zip(shared[:3], counts, strict=True):
-                for number in array("I", numbers) if new else ():
-                    of_group[number] += len(new)
-            if shared[-1] and new:
-                may_leak.setdefault(shared, bytearray()).extend(b"".join(new))
-        if progress is not None:
-            progress("leaks", len(found.per_row), total, "rows")
+    block: _Seen
+    with closing(
+        in_order(_BlockReader, found.index, in_blocks(rows, _characters))
+    ) as seen:  # an interrupt here ends the workers
+        for block in seen:
+            found.per_row += block.per_row
+            found.digests += block.digests
+            found.questions += block.questions
+            found.to_compare |= block.matching
+            for shared, digests in block.shared.items():
+                new = [digest for digest in _each(digests) if digest not in counted]
+                counted.update(new)
+                for numbers, of_group in zip(shared[:3], counts, strict=True):
+                    for number in array("I", numbers) if new else ():
+                        of_group[number] += len(new)
+                if shared[-1] and new:
+                    may_leak.setdefault(shared, bytearray()).extend(b"".join(new))
+            if progress is not None:
+                progress("leaks", len(found.per_row), total, "rows")
     for group, of_group in zip(groups, counts, strict=True):
         group.vocabulary.texts.update(dict(zip(group.in_order, of_group, strict=True)))
     found.to_compare.update(_by_weight(found.index, may_leak))

@@ -104,7 +104,7 @@ def row_as_it_is(file: str, number: int, row: Mapping[str, Any]) -> TrainRow:
         _collect(value, questions if key in named or not named else answers)
     chats = (cast("list[Any]", value) for value in row.values() if isinstance(value, list))
     answers += [text for chat in chats for text in told(tuple(turn for turn in chat if _is_turn(turn)))]
-    labels = [text for text in questions if length_in_words(spaced(text)) < 2 and not named]
+    labels = [] if named else [text for text in questions if length_in_words(spaced(text)) < 2]
     return TrainRow(file, number, tuple(text for text in questions if text not in labels), (*answers, *labels))
 
 

@@ -15,23 +15,28 @@ from tunegate.leaks.texts import TrainRow
 from tunegate.models.loading import chat_templates
 from tunegate.models.sentences import Embed
 from tunegate.pipeline.pipeline import Pipeline, Stage
+from tunegate.processes import InOrder, in_order
 from tunegate.suites.suite import Suite
 from tunegate.suites.told_answers import GUARD, given_away_words, told_or_named_by
 from tunegate.suites.told_by_template import told, told_by_templates
 
 
 def leaks_of(
-    pipeline: Pipeline, embed: Embed | None = None, progress: Progress | None = None, base: Path | None = None
+    pipeline: Pipeline,
+    embed: Embed | None = None,
+    progress: Progress | None = None,
+    base: Path | None = None,
+    in_order: InOrder = in_order,
 ) -> list[Leak]:
     """The leaks of all stages; `embed` is used if the file sets `embed`. Raises MissingExtra.
 
     `base` is the base model's folder, whose chat template is checked too; default: the model in the file, if it is a
-    folder.
+    folder. `in_order` looks at blocks of rows.
     """
     at_least = pipeline.leakage.embed
     if at_least is not None and embed is None:
         raise ConfigError(f"{pipeline.path}: leakage: embed: comparing by meaning is not available here; leave it out")
-    looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress)
+    looking = Looking(embed if at_least is not None else None, at_least or 1.0, progress, in_order)
     suites = pipeline.suites.values()
     in_rows = [
         leak

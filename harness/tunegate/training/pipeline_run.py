@@ -167,7 +167,7 @@ class PipelineRun:
 
     def _leaks(self) -> str:
         base = self.tools.model_folder(self.pipeline.model)
-        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base)
+        leaks = leaks_of(self.pipeline, self.tools.embed, self.tools.progress, base, self.tools.in_order)
         if not leaks:
             return ""
         dropped, refused = dropped_and_refused(self.pipeline, leaks)

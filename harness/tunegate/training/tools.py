@@ -19,6 +19,7 @@ from tunegate.ledger.ledger import Ledger
 from tunegate.models.model import Model
 from tunegate.models.sentences import Embed
 from tunegate.models.timing import close_model
+from tunegate.processes import InOrder, in_order
 from tunegate.progress import Progress, no_progress
 from tunegate.training.side_by_side import SideBySide
 from tunegate.training.trainer import Trainer
@@ -51,6 +52,8 @@ class Tools:
     today: Callable[[], date] = date.today
     embed: Embed | None = None
     """Finds leaks by meaning, if a pipeline sets `embed`."""
+    in_order: InOrder = in_order
+    """Looks at blocks of training rows for leaks, on the executor."""
     pipeline_sha256: Callable[[], str] | None = None
     """The hash of the pipeline's present files; without it, they are checked only when a run starts."""
     tokens: Callable[[str], CountTokens] | None = None

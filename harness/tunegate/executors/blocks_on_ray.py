@@ -1,0 +1,102 @@
+"""Pure work on the nodes of a Ray cluster: an actor for each core does blocks, as a process of this machine does.
+
+What does the blocks is sent once, through Ray's object store. The main process reads the blocks, sends each to an idle
+actor and takes the results in order (`tunegate.processes`), so nothing has to lie on a path that nodes share.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from tunegate.exceptions import ConfigError
+from tunegate.executors.dispatch import MAX_LOST
+from tunegate.executors.ray_nodes import RayActor, RayNodes, Share, connected, those_ready
+from tunegate.processes import MOST_WORKERS, Answer, answering, on_workers
+from tunegate.versions import installed_versions
+
+
+def in_order_on(
+    nodes: RayNodes, build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterable[Any]
+) -> Generator[Any, None, None]:
+    """As `in_order`, by actors on these nodes; a block that ends several of them, or for which none is left, is done
+    here. If there are more than a few blocks, it raises CannotJudge without a cluster or a free core, and ConfigError
+    for a node with another version."""
+    return on_workers(_actors(nodes, (build, setup)), build, setup, blocks, MAX_LOST)
+
+
+def _actors(nodes: RayNodes, work: tuple[Any, Any]) -> Iterator[BlockActor]:
+    ray = connected(nodes.address)
+    shares = by_turns(replace(nodes, gpus_per_model=0.0, cpus_per_model=1.0).shares(ray))[:MOST_WORKERS]
+    sent = ray.put(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+    actors = [BlockActor(ray, share, number, nodes.timeout_s, sent) for number, share in enumerate(shares)]
+    ready = those_ready(ray, actors, shares[0], nodes.patience_s)
+    try:
+        for actor in ready:
+            check_versions(actor.place, actor.get(actor.ready))
+    except ConfigError:
+        for actor in ready:
+            actor.close()
+        raise
+    yield from ready
+
+
+def by_turns(shares: Iterable[Share]) -> list[Share]:
+    """The first share of each node, then the second of each, and so on.
+
+    >>> [share.node for share in by_turns([Share("a", 0, 1), Share("a", 0, 1), Share("b", 0, 1)])]
+    ['a', 'b', 'a']
+    """
+    of_node: dict[str, list[Share]] = defaultdict(list)
+    for share in shares:
+        of_node[share.node].append(share)
+    most = max(map(len, of_node.values()), default=0)
+    return [those[turn] for turn in range(most) for those in of_node.values() if turn < len(those)]
+
+
+def check_versions(place: str, theirs: Mapping[str, str]) -> None:
+    """Raise ConfigError for a place whose results could differ from those of this machine."""
+    for name, ours in versions().items():
+        if theirs.get(name) != ours:
+            raise ConfigError(
+                f"executor ray: {place} has {name} {theirs.get(name)}, this machine {ours}: install the same one"
+            )
+
+
+def versions() -> dict[str, str]:
+    """What can change a result: Tunegate, and Python with its tables of characters."""
+    return {name: version for name, version in installed_versions().items() if name in ("tunegate", "python")}
+
+
+class BlockActor(RayActor):
+    """An actor that does blocks. They are pickled here: Ray's own pickling runs Python code for each row."""
+
+    def __init__(self, ray: Any, share: Share, number: int, timeout_s: float, work: Any) -> None:
+        super().__init__(ray, share, number, timeout_s, Remote, work)
+
+    def ask(self, block: Any) -> Answer:
+        return pickle.loads(self.get(self._actor.done.remote(pickle.dumps(block, pickle.HIGHEST_PROTOCOL))))
+
+    def kill(self) -> None:
+        self.close()
+
+
+class Remote:
+    """The actor."""
+
+    def __init__(self, work: bytes) -> None:
+        self._work = work
+
+    def ready(self) -> dict[str, str]:
+        return versions()
+
+    def done(self, block: bytes) -> bytes:
+        return self._answer(pickle.loads(block))
+
+    @cached_property
+    def _answer(self) -> Callable[[Any], bytes]:
+        return answering(*pickle.loads(self._work))
