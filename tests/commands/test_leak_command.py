@@ -61,7 +61,7 @@ def test_a_file_that_is_too_large_to_hold_is_compared_in_blocks(
     write_jsonl(bank.folder / "large.jsonl", [{"prompt": f"Where is {n}?", "completion": "x"} for n in range(1000)])
     assert main(["leakage", "large.jsonl", "train.jsonl", "--suite", bank.suite]) == 3
     assert "of 1004 training rows leak" in capsys.readouterr().out
-    assert main(["data", "large.jsonl"]) == 2  # it holds the rows
+    assert main(["data", "large.jsonl", "--duplicates", "exact"]) == 2  # it holds the rows
     assert "split it" in capsys.readouterr().err
 
 

@@ -18,11 +18,11 @@ from tests.support.bank import write_jsonl
 from tests.support.leak_helpers import prompts, rows
 from tests.support.ray_cluster import Nodes
 from tests.support.stub_backend import is_alive
+from tunegate import processes
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError
 from tunegate.executors.blocks_on_ray import by_turns, check_versions, versions
 from tunegate.executors.ray_nodes import RayNodes, Share
-from tunegate.leaks import survey
 from tunegate.leaks.leakage import Leak, Looking, compare
 from tunegate.processes import DONE_HERE
 
@@ -35,7 +35,7 @@ TAUGHT = [f"{QUESTION} {number // 7}?" if number % 7 == 0 else f"Tell me about {
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 training rows that are blocks of their own, some of which leak a case."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 1)
     write_jsonl(Path("train.jsonl"), [{"prompt": text, "completion": "yes"} for text in TAUGHT])
     write_jsonl(Path("cases.jsonl"), [{"id": "river", "prompt": f"{QUESTION} 1?", "reference": "yes"}])
     Path("suite.yaml").write_text("cases: cases.jsonl\nchecks: [exact]\nplan: {draw: 1, accept: 1}\n")
@@ -70,7 +70,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 @pytest.mark.usefixtures("files")
 def test_few_rows_need_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 10)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 10)
     assert len(TAUGHT) // 10 <= DONE_HERE
     assert leakage("--executor", "ray:127.0.0.1:1") == 3
 
@@ -126,7 +126,7 @@ class TestCluster:
 
     @pytest.fixture
     def row_by_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+        monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 1)
 
     def test_the_command_finds_the_same(self, nodes: Nodes, files: None, capsys: Capture) -> None:
         assert leakage() == 3

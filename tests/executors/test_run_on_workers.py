@@ -16,12 +16,12 @@ from tests.support.tiny_model import make_tiny_model
 from tests.training.test_inspection import INSPECT, Explainer
 from tests.training.test_run_real import PIPELINE as REAL
 from tests.training.test_run_real import write_rows
+from tunegate import processes
 from tunegate.cli import main
 from tunegate.commands.looked_at import look_at
 from tunegate.exceptions import ConfigError
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerLost
 from tunegate.executors.model_on_workers import open_on
-from tunegate.leaks import survey
 from tunegate.models.blocks import Block
 from tunegate.models.model import Model, ScriptedModel
 from tunegate.record.read_run import read_run
@@ -112,7 +112,7 @@ def test_leaks_are_looked_for_on_the_executor(
 ) -> None:
     """The rows leak, so here the run would end before it opens or trains a model."""
     pytest.importorskip("ray")
-    monkeypatch.setattr(survey, "ROWS_PER_BLOCK", 1)
+    monkeypatch.setattr(processes, "ITEMS_PER_BLOCK", 1)
     path = write_pipeline(tmp_path / "project", PIPELINE + "executor: ray:127.0.0.1:1\n")
     write_rows(path.parent / "train.jsonl", [{"prompt": f"case {n}?", "completion": "yes"} for n in range(8)])
     told = "executor ray: nothing answers at 127.0.0.1:1"
