@@ -61,7 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TUNEGATE_TRUST"] = tempfile.gettempdir()
 
 
+OFTEN = 100
+"""After this number of tests, what they left (reports, caches) is set aside."""
 _modules_set_aside = 0
+_tests_since = 0
 
 
 def set_aside() -> None:
@@ -69,10 +72,10 @@ def set_aside() -> None:
 
     A run collects garbage after each model. Where torch is imported, that takes longer than all the rest of a run.
     """
-    global _modules_set_aside
+    global _modules_set_aside, _tests_since
     gc.collect()
     gc.freeze()
-    _modules_set_aside = len(sys.modules)
+    _modules_set_aside, _tests_since = len(sys.modules), 0
 
 
 def pytest_collection_finish() -> None:
@@ -81,7 +84,9 @@ def pytest_collection_finish() -> None:
 
 def pytest_runtest_logfinish() -> None:
     """A test that imported many modules leaves them to all others."""
-    if len(sys.modules) > _modules_set_aside + 100:
+    global _tests_since
+    _tests_since += 1
+    if len(sys.modules) > _modules_set_aside + 100 or _tests_since == OFTEN:
         set_aside()
 
 
