@@ -273,6 +273,7 @@ class TestMeasuring:
     def _labels(self, project: Path) -> None:
         write_labels()
 
+    @pytest.mark.slow
     def test_a_real_judge_gets_the_same_admission(
         self, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
     ) -> None:

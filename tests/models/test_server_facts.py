@@ -45,7 +45,7 @@ def replying(replies: Mapping[str, Any]) -> Iterator[OpenAIModel]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield OpenAIModel.from_url(f"http://127.0.0.1:{server.server_port}/v1#m")
         finally:

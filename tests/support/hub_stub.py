@@ -51,7 +51,7 @@ def hub(name: str, files: Files) -> Generator[Repository]:
         repo = repository
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         repository.url = f"http://127.0.0.1:{server.server_port}"
         yield repository
         server.shutdown()

@@ -109,7 +109,7 @@ def github_stub(comments: Comments) -> Iterator[Comments]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         comments.url = f"http://127.0.0.1:{server.server_port}"
         yield comments
         server.shutdown()
