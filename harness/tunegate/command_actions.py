@@ -38,7 +38,7 @@ def trust(*parsers: argparse.ArgumentParser) -> None:
 
 
 def executor(*parsers: argparse.ArgumentParser, what: str = "models answer and judge") -> None:
-    """For the commands that ask models on disk, or judges, or look at many rows."""
+    """For the commands that ask models on disk, ask judges, or compare many rows."""
     for parser in parsers:
         parser.add_argument(
             "--executor", metavar="WHERE", help=f"where {what}: local (default), processes:N, ray, ray:HOST:PORT"

@@ -8,7 +8,7 @@ TunegateError
 │   └── MissingExtra   2  an optional dependency is not installed
 ├── CannotJudge        3  no verdict can be reached (a leak, a broken model, a full disk)
 │   ├── Diverged       3  a training left the finite numbers, or moved too far from where it began
-│   └── WorkersFailed  3  the workers of an executor answer no more
+│   └── WorkersFailed  3  the workers of an executor no longer answer
 ├── Inconclusive       4  too little evidence for a verdict, such as too few fresh cases
 └── Tampered           5  bytes on disk differ from the hashes on record
 """

@@ -3,8 +3,8 @@
 `in_order` starts processes. Such a worker is a fresh interpreter that reads blocks from its standard input and writes
 results to its standard output. It never imports the caller's main module, as `multiprocessing` would; it ends when its
 input is closed, so none outlives a caller that was killed. `on_workers` takes any other workers, for example on nodes
-of a cluster. A block that no worker does (it died, raised an exception, or cannot send the result) is done by the
-caller itself.
+of a cluster. If a worker cannot do a block (it died, raised an exception, or cannot send the result), and no other
+worker does it, the caller does it itself.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 InOrder = Callable[[Callable[[Any], Callable[[Any], Any]], Any, Iterable[Any]], Generator[Any, None, None]]
-"""`in_order`, on whichever workers."""
+"""`in_order`, with any workers."""
 
 
 class BlockWorker(Protocol):
@@ -67,7 +67,7 @@ class BlockWorker(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what is left of it, after no thread waits any more."""
+        """Free what is left of it, once no thread waits for it."""
         ...
 
 
@@ -108,9 +108,9 @@ def on_workers(
     blocks: Iterable[Block],
     tries: int = 1,
 ) -> Generator[Result, None, None]:
-    """As `in_order`, by these workers, which are started as they are iterated, if there are more than a few blocks.
+    """Like `in_order`, with these workers. Iterating over them starts them, if there are more than a few blocks.
 
-    A block goes to another worker when one is lost; after `tries` lost workers, it is done here.
+    If a worker is lost, its block goes to another one. A block that `tries` workers were lost with is done here.
     """
     blocks = iter(blocks)
     first = list(islice(blocks, DONE_HERE + 1))
@@ -156,7 +156,7 @@ class _Workers:
         for _ in range(self._tries):
             worker = self._idle.get()
             if worker is None:
-                self._idle.put(None)  # the other threads wait for nobody either
+                self._idle.put(None)  # for the other threads, which must not wait either
                 break
             try:
                 answer = worker.ask(block)
@@ -237,13 +237,13 @@ def serve() -> None:
 
 
 def answering(build: Callable[[Any], Callable[[Any], Any]], setup: Any) -> Callable[[Any], bytes]:
-    """The side of a worker: what does a block and gives the pickled `Answer`."""
+    """The side of a worker: a function that does a block and returns the pickled `Answer`."""
     work = cache(lambda: build(setup))
 
     def answer(block: Any) -> bytes:
         try:
             return pickle.dumps((True, work()(block)), pickle.HIGHEST_PROTOCOL)
-        except Exception:  # the caller meets it again, with all that it holds
+        except Exception:  # the caller gets the same exception, when it does the block itself
             return pickle.dumps(NOT_DONE)
 
     return answer

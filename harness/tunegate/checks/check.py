@@ -24,7 +24,7 @@ class Sample:
     `variants` are the responses to the additional prompts of the check, in its order. If only a part of an answer is
     judged, the response's text is that part, `whole` is the whole answer, and `start` is the position of the part in
     it; `answer` is the rule that selected the part, and has already been applied to the case's references. `open_judge`
-    opens a model that judges where the model that answered is open; None: in this process.
+    opens a judge's model on the workers of the model that answered; None: judges are opened in this process.
 
     Example:
         >>> import tunegate

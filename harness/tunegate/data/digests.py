@@ -14,5 +14,5 @@ def digest_of(text: str) -> bytes:
 
 
 def each(digests: bytes | bytearray, size: int = DIGEST) -> Iterator[bytes]:
-    """The digests that lie one after the other."""
+    """The digests in a buffer that holds one after the other."""
     return (bytes(digests[at : at + size]) for at in range(0, len(digests), size))

@@ -44,7 +44,7 @@ BINS, COMMONEST, TAGS_SHOWN, ANSWER_CHARS = 12, 10, 40, 60
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """How to measure rows: with what their tokens are counted, and the training's limit."""
+    """How to measure rows: the counter of their tokens, and the training's limit on them."""
 
     count_tokens: CountTokens = field(default_factory=Estimate)
     max_length: int | None = None
@@ -58,9 +58,10 @@ def make_card(
     measuring: Measuring,
     processes: int | None = None,
 ) -> DataCard:
-    """Measure the examples to train on; the same data give the same card, whether held in memory or in their file.
+    """Measure the examples to train on; the same data give the same card, in memory or in a file.
 
-    A file is read in blocks by several processes (default: one per core if there are many rows), and partly twice.
+    Several processes look at the blocks of a file (default: one per core if there are many rows). A part of the file is
+    read twice.
     """
     if isinstance(data, TrainingData):
         return _card_of_held(data, data.examples, spec, method, measuring)
@@ -100,7 +101,7 @@ def _looking(spec: DataSpec, measuring: Measuring, find_pii: bool) -> Looking:
 
 
 def _card(path: Path, surveyed: Survey, examples: Iterable[Example], method: str, measuring: Measuring) -> DataCard:
-    """The card of rows of which none is left out; `examples` are iterated once, to find the texts that it shows."""
+    """The card of rows, none of which is left out; `examples` are iterated once, to find the texts that it shows."""
     digests, details = surveyed.digests, surveyed.details
     rows = len(digests.numbers)
     repeated = _repeated(digests)
@@ -146,7 +147,7 @@ def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
 
 
 def _commonest(digests: bytearray, most: int) -> tuple[dict[bytes, int], int]:
-    """How often the most common digests are there, of equally common ones the first; and how many different ones."""
+    """How often the most common digests occur (of equally common ones, the first), and how many different ones do."""
     times = Counter(each(digests))
     return dict(times.most_common(most)), len(times)
 

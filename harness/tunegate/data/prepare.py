@@ -57,7 +57,7 @@ def load_prepared(spec: DataSpec, method: str, base_dir: Path, tools: PrepareToo
 def open_prepared(
     spec: DataSpec, method: str, base_dir: Path, tools: PrepareTools | None = None
 ) -> TrainingData | TrainingFile:
-    """Like `load_prepared`, but rows that stay as they are also stay in their file, of which only one is read here."""
+    """Like `load_prepared`, but rows that do not change are left in their file; only the first of them is read here."""
     if spec.prepare is not None and spec.prepare.changes_rows:
         return load_prepared(spec, method, base_dir, tools)
     file = TrainingFile(spec, spec.rows_for(method), base_dir, MAX_BYTES_BY_LINE)

@@ -1,7 +1,7 @@
 """One look at all rows of a training file, block by block, in bounded memory: what its data card needs of each row.
 
-Several processes render the rows and look at them. Of a row, only digests are kept: a card counts equal rows, answers
-and tags, and shows few of them. `texts` finds these few when the rows are read again.
+Several processes render the rows and look at them. Only digests of the rows are kept, because a card counts equal
+rows, answers and tags, and shows few of them. `texts` finds these few when the rows are read again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LANGUAGE_ROWS = 200
 """The number of random rows whose language is recognised."""
 ROWS_SHOWN = 20
 SHORT_ANSWER = 200
-"""Characters from which an answer is not counted among the most common ones."""
+"""An answer of this number of characters, or more, is not counted among the most common ones."""
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ T = TypeVar("T")
 class Digests:
     """Digests of rows and of their texts, one after the other, in the order of the rows.
 
-    `asked` has two for each row with a prompt: of what is asked, and of the answer to it. `answers` are short answers.
+    `asked` has two for each row with a prompt: those of the question and of its answer. `answers` are short answers.
     """
 
     numbers: array[int] = field(default_factory=lambda: array("Q"))
@@ -85,15 +85,15 @@ def digests_of(examples: Iterable[Example]) -> Digests:
 
 
 def _short_answer(example: Example) -> tuple[str, ...]:
-    """The answer to learn with single spaces, unless it is long or there is none."""
+    """The answer to learn, with single spaces; nothing if it is long or missing."""
     wanted = example.wanted
     return () if wanted is None or len(wanted) >= SHORT_ANSWER else (" ".join(wanted.split()),)
 
 
 def _asked_and_answered(example: Example) -> tuple[str, str]:
-    """What the row says about what: a label about a prompt with its answer, otherwise an answer about a prompt.
+    """What a row is about, and what it says: the label of a prompt and its answer, or, without labels, an answer.
 
-    Two answers in one row contradict none, so they count as the same for all rows.
+    A row with two answers contradicts no other row, so all such rows count as having the same answer.
     """
     assert example.prompt is not None
     prompt, answers = asked(example.prompt), list(example.answers.values())
@@ -103,7 +103,7 @@ def _asked_and_answered(example: Example) -> tuple[str, str]:
 
 
 def texts(examples: Iterable[Example], wanted: Set[bytes], path: Path) -> dict[bytes, str]:
-    """The short answers and tags with these digests; raises ConfigError if the examples have them no more."""
+    """The short answers and tags with these digests; raises ConfigError if the examples no longer have them."""
     found: dict[bytes, str] = {}
     for example in examples if wanted else ():
         for text in (*_short_answer(example), *example.tags):
@@ -122,7 +122,7 @@ def texts(examples: Iterable[Example], wanted: Set[bytes], path: Path) -> dict[b
 @dataclass(frozen=True, slots=True)
 class Looking:
     """How to look at rows closely: rows with more than `max_length` tokens are listed; without `find_pii`, nothing
-    looks for personal data; `names` is the spaCy model that finds names too."""
+    looks for personal data; `names` is a spaCy model that also finds names."""
 
     count_tokens: CountTokens
     max_length: int | None
@@ -134,7 +134,7 @@ class Looking:
 class Details:
     """How many rows have each length, and how often each kind of personal data is found.
 
-    `longer` and `with_pii` are the first rows that are too long, and those with personal data.
+    `longer` are the numbers of the first rows that are too long; `with_pii`, of the first rows with personal data.
     """
 
     lengths: Counter[int] = field(default_factory=Counter[int])
@@ -174,7 +174,7 @@ class CloseLook:
 
 
 class Draw(Generic[T]):
-    """The first `most` rows of `draw_order` among any number of rows that go by; in their own order if no more came."""
+    """The first `most` of all added rows, in `draw_order`; if no more were added, all of them, as they were added."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -200,7 +200,7 @@ class Draw(Generic[T]):
 
 @dataclass(slots=True)
 class Survey:
-    """What is known of all rows. `sample` are the rows whose language is to be recognised."""
+    """What is known about all rows. `sample` are the rows whose language is to be recognised."""
 
     digests: Digests
     details: Details
@@ -210,7 +210,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a block tells; `hashed` is what the hash of the rows covers."""
+    """What was found in a block; `hashed` is its part of what the hash of the rows covers."""
 
     digests: Digests
     details: Details

@@ -101,10 +101,10 @@ Faults = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """The rows of a stage's data, read again each time they are iterated, and never held.
+    """The rows of a stage's data, read again each time they are iterated, and never held in memory.
 
-    `most_by_line` is the size of a file with one object per line that is still read; by default it is that for callers
-    that hold all rows.
+    `most_by_line` is the maximum size of a file with one object per line; default: the limit for callers that hold all
+    rows.
     """
 
     spec: DataSpec
@@ -127,7 +127,7 @@ class TrainingFile:
             yield number, row
 
     def rendered(self, rows: Iterable[tuple[int, Row]]) -> tuple[list[Example], Faults]:
-        """The examples of rows, and the faults of the others."""
+        """The examples of the rows that fit the method, and the faults of the others."""
         examples: list[Example] = []
         faults: Faults = {}
         for number, row in rows:

@@ -1,7 +1,7 @@
 """Pure work on the nodes of a Ray cluster: an actor for each core does blocks, as a process of this machine does.
 
-What does the blocks is sent once, through Ray's object store. The main process reads the blocks, sends each to an idle
-actor and takes the results in order (`tunegate.processes`), so nothing has to lie on a path that nodes share.
+The function that does the blocks, with its setup, is sent once, through Ray's object store. The main process reads the
+blocks, sends each to an idle actor and takes the results in order (`tunegate.processes`), so nodes need no shared path.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tunegate.versions import installed_versions
 def in_order_on(
     nodes: RayNodes, build: Callable[[Any], Callable[[Any], Any]], setup: Any, blocks: Iterable[Any]
 ) -> Generator[Any, None, None]:
-    """As `in_order`, by actors on these nodes; a block that ends several of them, or for which none is left, is done
-    here. If there are more than a few blocks, it raises CannotJudge without a cluster or a free core, and ConfigError
-    for a node with another version."""
+    """Like `in_order`, by actors on these nodes. A block is done in this process if it ended several actors, or if no
+    actor is left. With more than a few blocks, raises CannotJudge if there is no cluster or no free core, and
+    ConfigError if a node has another version."""
     return on_workers(_actors(nodes, (build, setup)), build, setup, blocks, MAX_LOST)
 
 
@@ -68,7 +68,7 @@ def check_versions(place: str, theirs: Mapping[str, str]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What can change a result: Tunegate, and Python with its tables of characters."""
+    """The versions that can change a result: those of Tunegate and of Python, which has tables of characters."""
     return {name: version for name, version in installed_versions().items() if name in ("tunegate", "python")}
 
 

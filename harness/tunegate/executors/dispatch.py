@@ -76,10 +76,10 @@ class Dispatcher:
         return [worker for worker, tally in self._workers.items() if not tally.lost]
 
     def begin(self, opening: Opening, blocks: Iterable[Block]) -> None:
-        """These blocks are the next of a model, in order, and no others: what else waits of it is dropped. Answers that
-        came stay, since another draw may ask the same.
+        """Make these blocks, in order, the next ones of a model, and drop its other waiting blocks. Answers that have
+        arrived are kept, since another draw may ask the same.
 
-        They go before those of other models: the answers that are judged are older than those still to come.
+        These blocks go before those of other models: the answers that are judged are older than those still to come.
         """
         wanted = {task.id: task for task in (Task(opening, block) for block in blocks)}
         with self._changed:
@@ -95,7 +95,7 @@ class Dispatcher:
     def reply_to(self, opening: Opening, block: Block) -> Reply:
         """Wait for a model's answers to a block, which is asked next if nothing announced it.
 
-        Raises WorkersFailed when no worker is left that could answer.
+        Raises WorkersFailed if no worker is left that could answer, or if the block ended too many workers.
         """
         task = Task(opening, block)
         with self._changed:
@@ -111,7 +111,7 @@ class Dispatcher:
             return self._replies.pop(task.id)
 
     def everywhere(self, ask: Callable[[Worker], Said]) -> dict[str, Said]:
-        """Ask something of all living workers, each between two blocks; the answers by place. A worker that is
+        """Ask something of all living workers, each between two blocks; gives the answers by place. A worker that is
         lost meanwhile is left out. An error ends all workers, so that nobody waits for the others."""
 
         def one(worker: Worker) -> tuple[str, Said] | None:

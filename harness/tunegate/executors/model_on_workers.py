@@ -83,7 +83,7 @@ def open_on(executor: StartsWorkers, opening: Opening) -> ModelOnWorkers:
 
 @dataclass(frozen=True)
 class Workers:
-    """The workers of an executor, and the models that judge on them, by how a user names them."""
+    """The workers of an executor, and the models that judge on them, by the names that the user gave them."""
 
     kind: str
     dispatcher: Dispatcher
@@ -101,7 +101,7 @@ class Workers:
         return {"kind": self.kind, "workers": kept}
 
     def open(self, opening: Opening) -> ModelOnWorkers:
-        """Open a model on all of them at once; if that fails, they end. Raises like `open_on`."""
+        """Open a model on all of them at once; if that fails, they end. Raises the errors of `open_on`."""
         spec, where = opening.spec, Path(opening.spec).expanduser()
         sent = replace(opening, spec=str(where.resolve()) if where.exists() else spec, asking={})
         try:
@@ -126,8 +126,8 @@ class Workers:
         )
 
     def open_judge(self, spec: str) -> Model:
-        """Open a model that judges, unless it is open. Raises Tampered if a worker has other weights, and otherwise
-        WorkersFailed: no answer can be judged."""
+        """Open a model that judges, unless it is open. Raises Tampered if a worker has other weights, and WorkersFailed
+        if it cannot be opened for any other reason: no answer can be judged."""
         if spec not in self.judges:
             try:
                 self.judges[spec] = self.open(Opening(spec, judges=True))

@@ -1,7 +1,7 @@
 """The executor `ray`: one actor for each copy of the model, on the nodes of a Ray cluster.
 
-Actors are pinned to nodes and never restarted by Ray, and it retries none of their calls: `dispatch.py`
-does that, and for blocks of training rows (`blocks_on_ray.py`) `tunegate.processes`.
+Actors are pinned to nodes. Ray never restarts them, and retries none of their calls: `dispatch.py` gives a lost block
+to another actor, and `tunegate.processes` does so for blocks of training rows (`blocks_on_ray.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the answers of a draw to the rows of its record: what the checks and the rules of the suite say of each case.
 
-Many answers whose checks are pure, such as stored ones, are judged by several processes: blocks of them, in order, with
-the same rows.
+If the checks are pure, many answers, such as stored ones, are judged in blocks by several processes. The rows and their
+order are the same.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tunegate.suites.suite import Suite
 Row = dict[str, Any]
 """An outcome as the record holds it."""
 SPREAD_FROM, JUDGED_AT_ONCE = 20_000, 500
-"""From this number of samples on, other processes judge too; and of how many cases each is given the
-answers at once."""
+"""The number of samples from which other processes judge too, and the number of cases whose answers a process
+gets at once."""
 NEVER: Mapping[str, Outcome] = MappingProxyType({})
 """No case was judged before."""
 
@@ -52,7 +52,7 @@ class Judging:
     ) -> Iterator[Outcome]:
         """The outcomes of cases, in order, from all answers to each case; `at_once` answers are judged in one call.
 
-        `before` are earlier outcomes by case: what a check decided then counts, whatever it says now.
+        `before` are earlier outcomes by case: a check's earlier decision counts, whatever the check says now.
         """
         size = at_once or max(1, len(samples))
         parts = (samples[start : start + size] for start in range(0, len(samples), size))

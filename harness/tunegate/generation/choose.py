@@ -48,8 +48,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a row must pass, besides being complete: the checks of a suite, no leak of the suites `not_in`, and at most
-    `per_tag` rows for each tag. `model` is the name and the hash of who answered, for checks that read it, and
-    `open_judge` opens a judge where that model is open."""
+    `per_tag` rows for each tag. `model` is the name and the hash of the model that answered, for checks that read
+    them, and `open_judge` opens a judge where that model is open."""
 
     checks: Suite | None = None
     not_in: tuple[Suite, ...] = ()

@@ -52,7 +52,7 @@ ALL_PAIRS = 1000
 class Looking:
     """How to compare: with `embed`, prompts are also compared by meaning, and a cosine of `at_least` is a leak.
 
-    `in_order` looks at the blocks of rows, on any workers: the leaks are the same. Default: a process per core.
+    `in_order` has workers look at the blocks of rows; any workers find the same leaks. Default: a process per core.
     """
 
     embed: Embed | None = None

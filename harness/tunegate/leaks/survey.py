@@ -240,7 +240,7 @@ def survey(
     progress: Progress | None = None,
     in_order: InOrder = in_order,
 ) -> Survey:
-    """Look at all rows once, in blocks; the result does not depend on the blocks, nor on who looks at them."""
+    """Look at all rows once, in blocks; the result does not depend on the blocks, nor on which workers look at them."""
     found = Survey(CaseIndex(cases, parts))
     groups = found.index.groups
     counts = [array("Q", bytes(8 * len(group.in_order))) for group in groups]

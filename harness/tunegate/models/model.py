@@ -143,7 +143,7 @@ class Model(Protocol):
 
 
 OpenJudge = Callable[[str], Model]
-"""Opens a model that judges answers, by how a user names it."""
+"""Opens a model that judges answers, by the name that the user gave it."""
 
 
 def answers_the_same(model: Model) -> bool:

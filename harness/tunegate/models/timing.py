@@ -85,8 +85,8 @@ def halved_batch(model: Model) -> int | None:
 
 
 def judge_opener(model: Any) -> OpenJudge | None:
-    """Opens models that judge where the model is open, if that is not in this process: the optional method `open_judge`
-    of a model."""
+    """The function that opens a judge's model where this model is open: the optional method `open_judge` of a model.
+    None if a judge is opened in this process."""
     return getattr(innermost(model), "open_judge", None)
 
 

@@ -31,7 +31,7 @@ def leaks_of(
     """The leaks of all stages; `embed` is used if the file sets `embed`. Raises MissingExtra.
 
     `base` is the base model's folder, whose chat template is checked too; default: the model in the file, if it is a
-    folder. `in_order` looks at blocks of rows.
+    folder. `in_order` has workers look at the blocks of rows.
     """
     at_least = pipeline.leakage.embed
     if at_least is not None and embed is None:

@@ -53,7 +53,7 @@ class Tools:
     embed: Embed | None = None
     """Finds leaks by meaning, if a pipeline sets `embed`."""
     in_order: InOrder = in_order
-    """Looks at blocks of training rows for leaks, on the executor."""
+    """Has the executor look for leaks in blocks of training rows."""
     pipeline_sha256: Callable[[], str] | None = None
     """The hash of the pipeline's present files; without it, they are checked only when a run starts."""
     tokens: Callable[[str], CountTokens] | None = None

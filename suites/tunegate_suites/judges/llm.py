@@ -56,7 +56,7 @@ class InPairs:
 
 
 def _opener(samples: Sequence[Sample]) -> OpenJudge | None:
-    """Where the model of these samples is open; they are all of one model."""
+    """Opens a judge where the model of these samples is open; they are all of one model."""
     return samples[0].open_judge if samples else None
 
 

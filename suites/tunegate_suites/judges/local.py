@@ -16,8 +16,8 @@ from tunegate_suites.judges.opinion import Opinion
 from tunegate_suites.options import LocalModels
 
 QUESTIONS_AT_ONCE = 8
-"""The questions in a block: few, so that several workers share those about a batch of answers. The blocks are the same
-without workers, since rounding depends on them (docs/determinism.md)."""
+"""The number of questions in a block. It is small, so that several workers share those about a batch of answers. The
+blocks are the same without workers, since rounding depends on them (docs/determinism.md)."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Opinion:
 
 class Asker(Protocol):
     """An LLM that answers questions with labels of a menu; one opinion per question, in order. `open_judge` opens a
-    local one elsewhere than in this process."""
+    local one outside this process."""
 
     def ask(
         self, questions: Sequence[tuple[Message, ...]], open_judge: OpenJudge | None = None, /
