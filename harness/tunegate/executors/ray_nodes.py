@@ -31,6 +31,9 @@ PATIENCE_S = 30.0
 CONNECT_S = 10.0
 ROUNDING = 1e-9
 """1 / 0.2 copies are 5, although 0.2 is a little more than a fifth."""
+WITHOUT_HEAD, WITHOUT_HEAD_S = "RAY_gcs_rpc_server_reconnect_timeout_s", 86400
+"""After this time without the head, Ray ends this process with exit code 1, as if a gate had failed; by default after a
+minute. The nodes end after a minute in any case, and what they do then is lost to us as with any lost node."""
 CURRENT = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
 """Where Ray writes the address of the cluster that was started on this machine last."""
 
@@ -198,9 +201,11 @@ class Remote:
 
 def connected(address: str) -> Any:
     """The module `ray`, connected to the cluster; raises MissingExtra, or CannotJudge without a cluster."""
+    os.environ.setdefault(WITHOUT_HEAD, str(WITHOUT_HEAD_S))
     ray = optional_import("ray", "ray", "the executor ray")
     optional_import("ray.util.scheduling_strategies", "ray", "the executor ray")
     if ray.is_initialized():
+        _check_reachable(ray.get_runtime_context().gcs_address)  # Ray would wait for a head that is gone
         return ray
     found = _known_here() if address == "auto" else address
     if found != "auto" and "://" not in found:
@@ -218,6 +223,7 @@ def connected(address: str) -> Any:
     finally:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, terminate)  # Ray's own handler would lose the exit code 143
+    ray._private.worker._worker_logs_enabled = False  # Ray prints lost nodes to standard output, also beside JSON
     return ray
 
 
