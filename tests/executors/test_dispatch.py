@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunegate.cases.case import Case
+from tunegate.checks.check import Sample
 from tunegate.exceptions import CannotJudge, ConfigError, Tampered, WorkersFailed
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import Opened, Opening, Reply, Worker, WorkerGone, WorkerLost
@@ -381,3 +384,64 @@ def test_questions_that_end_workers_name_the_judge() -> None:
     judge = model.open_judge("./judge")
     with pytest.raises(WorkersFailed, match=rf"the block for the judge \./judge ended {MAX_LOST} workers"):
         texts(judge, block("0"))
+
+
+def test_a_worker_that_is_lost_while_it_opens_a_judge_is_asked_nothing_more() -> None:
+    """Its next block is another worker's, did not end it, and its cause is the first."""
+    slow, begun, other = Thread("slow"), threading.Event(), Thread("other", gate=threading.Event())
+
+    def times_out() -> None:
+        begun.set()
+        assert other.gate is not None
+        other.gate.wait(5)
+        raise WorkerLost("no answer within 1 s")
+
+    model = opened_on(slow, other)
+    slow.on_open = times_out
+    opening = threading.Thread(target=model.open_judge, args=("judge",))
+    opening.start()
+    assert begun.wait(10)
+    blocks = [block(name) for name in "ab"]
+    expect(model, blocks)
+    logged(other, 1)
+    assert other.gate is not None
+    other.gate.set()
+    assert [texts(model, one) for one in blocks] == [["a"], ["b"]]
+    opening.join(10)
+    assert slow.log == []
+    assert {one["place"]: one.get("lost") for one in model.executor["workers"]} == {
+        "slow": "no answer within 1 s",
+        "other": None,
+    }
+    assert not +model.workers.dispatcher._ended  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ConfigError("no such model")])
+def test_why_a_judge_cannot_be_opened_is_told_each_time(error: Exception) -> None:
+    worker = Thread("a")
+    model = opened_on(worker)
+
+    def fails() -> None:
+        raise error
+
+    worker.on_open = fails
+    for _ in range(2):
+        with pytest.raises(WorkersFailed, match=rf"the judge cannot be opened on the workers: .*{error}"):
+            model.open_judge("judge")
+
+
+def test_a_sample_can_be_copied_and_sent() -> None:
+    """A check may do so; in another process, a judge is opened there."""
+    sample = Sample(Case("a", "?"), Response("x"), open_judge=opened_on(Thread("a")).open_judge)
+    assert asdict(sample)["open_judge"] is copy.deepcopy(sample).open_judge is sample.open_judge
+    assert pickle.loads(pickle.dumps(sample)) == replace(sample, open_judge=None)
+
+
+def test_what_nobody_asks_any_more_of_a_judge_is_not_kept() -> None:
+    model = opened_on(Thread("a"))
+    judge = model.open_judge("judge")
+    for number in range(5):
+        blocks = [block(f"{number}x"), block(f"{number}y")]
+        expect(judge, blocks)
+        assert texts(judge, blocks[1]) == [f"{number}y"]  # and the first is not asked for
+    assert len(model.workers.dispatcher._replies) <= 1  # pyright: ignore[reportPrivateUsage]

@@ -9,8 +9,8 @@ DIGEST = 12
 """Bytes of a digest. The chance that any two of 100 million different texts have the same one is below 10^-13."""
 
 
-def digest_of(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+def digest_of(text: str, size: int = DIGEST) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()
 
 
 def each(digests: bytes | bytearray, size: int = DIGEST) -> Iterator[bytes]:

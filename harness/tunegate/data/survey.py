@@ -265,8 +265,8 @@ def _drawing(file: TrainingFile, drawn: Draw[tuple[int, Row]]) -> Iterator[tuple
 
 
 def _characters(value: Any) -> int:
-    """The length of all texts in a value of a row."""
-    if isinstance(value, str):
+    """The length of all texts and bytes in a value of a row."""
+    if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):
         return sum(map(_characters, cast("dict[str, Any]", value).values()))

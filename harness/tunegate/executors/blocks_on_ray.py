@@ -33,13 +33,14 @@ def _actors(nodes: RayNodes, work: tuple[Any, Any]) -> Iterator[BlockActor]:
     ray = connected(nodes.address)
     shares = by_turns(replace(nodes, gpus_per_model=0.0, cpus_per_model=1.0).shares(ray))[:MOST_WORKERS]
     sent = ray.put(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
-    actors = [BlockActor(ray, share, number, nodes.timeout_s, sent) for number, share in enumerate(shares)]
-    ready = those_ready(ray, actors, shares[0], nodes.patience_s)
+    actors: list[BlockActor] = []
     try:
+        actors.extend(BlockActor(ray, share, number, nodes.timeout_s, sent) for number, share in enumerate(shares))
+        ready = those_ready(ray, actors, shares[0], nodes.patience_s)
         for actor in ready:
             check_versions(actor.place, actor.get(actor.ready))
-    except ConfigError:
-        for actor in ready:
+    except BaseException:  # Ctrl-C, or a node with another version
+        for actor in actors:
             actor.close()
         raise
     yield from ready

@@ -87,6 +87,9 @@ class Dispatcher:
                 for tally in self._workers.values():
                     tally.blocks, tally.judged = 0, None
             self._wanted = {name for name in self._wanted if name[0] != opening} | wanted.keys()
+            if opening.judges:  # what was left of a batch that ended with an error is asked by nobody again
+                kept = ((name, reply) for name, reply in self._replies.items() if name[0] != opening or name in wanted)
+                self._replies = dict(kept)
             begun = self._with_worker | self._replies.keys()
             first = [task for name, task in wanted.items() if name not in begun]
             self._waiting = deque([*first, *(task for task in self._waiting if task.opening != opening)])
@@ -159,6 +162,8 @@ class Dispatcher:
         while (task := self._next(tally)) is not None:
             try:
                 with self._busy[worker]:
+                    if tally.lost:  # while it opened a judge
+                        raise WorkerGone(tally.lost)
                     reply = worker.answer(task.opening, task.block)
             except Exception as error:  # WorkerLost; a fault of ours must not leave the others waiting either
                 self._lose(worker, error, task)
@@ -177,7 +182,8 @@ class Dispatcher:
     def _lose(self, worker: Worker, cause: Exception, task: Task | None = None) -> None:
         """Note that a worker is lost; the block that it had is the next for the others."""
         with self._changed:
-            self._workers[worker].lost = message_of(cause) or type(cause).__name__
+            tally = self._workers[worker]
+            tally.lost = tally.lost or message_of(cause) or type(cause).__name__
             if task is not None:
                 self._with_worker.remove(task.id)
                 self._ended[task.id] += not isinstance(cause, WorkerGone)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunegate.cases.case import Case
-from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, WorkersFailed
+from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateError, WorkersFailed, message_of
 from tunegate.executors.dispatch import Dispatcher
 from tunegate.executors.executor import Opened, Opening, StartsWorkers
 from tunegate.models.blocks import Block
@@ -61,8 +61,9 @@ class ModelOnWorkers:
         if reply.error is not None:
             raise reply.error
 
-    def open_judge(self, spec: str) -> Model:
-        return self.workers.open_judge(spec)
+    @property
+    def open_judge(self) -> JudgeOpener:
+        return JudgeOpener(self.workers)
 
     def close(self) -> None:
         """End the workers; without it, they end when the model is no longer used."""
@@ -81,13 +82,16 @@ def open_on(executor: StartsWorkers, opening: Opening) -> ModelOnWorkers:
     return model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workers:
-    """The workers of an executor, and the models that judge on them, by the names that the user gave them."""
+    """The workers of an executor, and the models that judge on them, by the names that the user gave them; or why one
+    cannot be opened."""
 
     kind: str
     dispatcher: Dispatcher
-    judges: dict[str, ModelOnWorkers] = field(default_factory=dict[str, ModelOnWorkers])
+    judges: dict[str, ModelOnWorkers | TunegateError] = field(
+        default_factory=dict[str, "ModelOnWorkers | TunegateError"]
+    )
 
     @classmethod
     def of(cls, executor: StartsWorkers) -> Workers:
@@ -131,14 +135,39 @@ class Workers:
         if spec not in self.judges:
             try:
                 self.judges[spec] = self.open(Opening(spec, judges=True))
-            except Tampered:
-                raise
-            except TunegateError as error:
-                raise WorkersFailed(f"the judge cannot be opened on the workers: {error}") from error
-        return self.judges[spec]
+            except Tampered as error:
+                self.judges[spec] = error
+            except Exception as error:  # an error of a library says nothing about an answer either
+                why = f"the judge cannot be opened on the workers: {message_of(error) or type(error).__name__}"
+                self.judges[spec] = WorkersFailed(why)
+        found = self.judges[spec]
+        if isinstance(found, TunegateError):
+            raise found
+        return found
 
     def close(self) -> None:
         self.dispatcher.close()
+
+
+class JudgeOpener:
+    """Opens judges on the workers. Checks may copy the samples that hold it; sent to another process, it is None there,
+    and a judge is opened in that process. It is not a dataclass, since `asdict` would copy what is inside."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def __call__(self, spec: str) -> Model:
+        return self._workers.open_judge(spec)
+
+    def __deepcopy__(self, memo: object) -> JudgeOpener:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _none, ()
+
+
+def _none() -> None:
+    return None
 
 
 REMEDIES = {"number type": "set --dtype", "batch size": "set --batch-size"}

@@ -68,6 +68,7 @@ class ProcessWorker:
             raise CannotJudge(f"executor processes: cannot start a process: {error.strerror}") from error
         theirs.close()
         self._pipe = Connection(ours.detach())
+        self._given_up = ""
 
     @property
     def place(self) -> str:
@@ -99,7 +100,9 @@ class ProcessWorker:
             raise WorkerGone(self._how_it_ended()) from error
         try:
             if not self._pipe.poll(self._timeout_s):
-                raise WorkerLost(f"no answer within {self._timeout_s:g} s")
+                self._given_up = f"no answer within {self._timeout_s:g} s"
+                self.close()  # what it still says would be taken for the answer to the next call
+                raise WorkerLost(self._given_up)
             returned, value = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise WorkerLost(self._how_it_ended()) from error
@@ -108,6 +111,8 @@ class ProcessWorker:
         return value
 
     def _how_it_ended(self) -> str:
+        if self._given_up:
+            return self._given_up
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.poll()

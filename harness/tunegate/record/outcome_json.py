@@ -52,7 +52,7 @@ def outcome_from_json(data: Mapping[str, Any], responses: Mapping[str, Response]
     samples: list[Mapping[str, Any]] = values.pop("samples", [])
     if responses is not None:
         shown = values["case_id"]
-        if samples:  # of several answers, the first that has the verdict of the case is shown
+        if samples != []:  # of several answers, the first that has the verdict of the case is shown
             named = [sample_id(shown, number) for number, _ in enumerate(samples, start=1)]
             shown = next(
                 (name for name, one in zip(named, samples, strict=True) if one["verdict"] == values["verdict"]), shown
