@@ -72,7 +72,7 @@ class Diverged(CannotJudge):
 
 
 class WorkersFailed(CannotJudge):
-    """The workers of an executor are lost, or cannot open a judge: says nothing about any answer."""
+    """The workers of an executor are lost, or cannot open a judge; this says nothing about any answer."""
 
 
 class Inconclusive(TunegateError):

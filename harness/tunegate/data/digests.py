@@ -1,4 +1,4 @@
-"""Digests of texts, kept where the texts themselves would be too many: their memory does not depend on the texts."""
+"""Digests of texts, kept instead of the texts to save memory."""
 
 from __future__ import annotations
 

@@ -60,8 +60,9 @@ class PipelineSpec(Spec):
     """The folder of the ledger of asked cases, relative to this file, or `none`. Default: `tunegate-ledger` in the
     project."""
     executor: ExecutorOption = ExecutorSpec()
-    """Where models answer, and training rows are compared with cases: `local` (the default), `processes:N`, `ray`,
-    `ray:HOST:PORT`, or a mapping, for example `{ray: {address: auto, gpus_per_model: 1}}`. May change during a run."""
+    """Where models answer, judge and are trained, and where training rows are compared with cases: `local` (the
+    default), `processes:N`, `ray`, `ray:HOST:PORT`, or a mapping, for example `{ray: {address: auto, gpus_per_model:
+    1}}`. May change during a run."""
     inspect: InspectSpec | None = None
     """Explain missed cases from the model's weights, for example `{cases: 10}`. Default: none."""
     waivers: str | None = None
