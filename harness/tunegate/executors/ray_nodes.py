@@ -205,7 +205,8 @@ def connected(address: str) -> Any:
     ray = optional_import("ray", "ray", "the executor ray")
     optional_import("ray.util.scheduling_strategies", "ray", "the executor ray")
     if ray.is_initialized():
-        _check_reachable(ray.get_runtime_context().gcs_address)  # Ray would wait for a head that is gone
+        if head := getattr(ray.get_runtime_context(), "gcs_address", ""):  # a client of Ray's (ray://) does not know it
+            _check_reachable(head)  # Ray would wait for a head that is gone
         return ray
     found = _known_here() if address == "auto" else address
     if found != "auto" and "://" not in found:
