@@ -38,6 +38,9 @@ class Told:
     def expect(self, blocks: Iterable[Block]) -> None:
         self.told.append([block.id for block in blocks])
 
+    def end_draw(self) -> None:
+        self.told.append([])
+
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         self.asked.append(Block("generate", tuple(cases), settings).id)
         yield from ((index, Response(case.id.partition(" ")[0], "stop")) for index, case in enumerate(cases))

@@ -153,8 +153,14 @@ def test_a_gate_tells_its_own_blocks_only() -> None:
         expect(model, [block(name) for name in names])
         for name in names:
             texts(model, block(name))
-        expect(model, ())
+        model.end_draw()
         assert [worker["blocks"] for worker in model.executor["workers"]] == [len(names)]
+    expect(model, [])  # a draw whose answers are all known, which are judged
+    judge = model.open_judge("judge")
+    expect(judge, [block("x")])
+    texts(judge, block("x"))
+    model.end_draw()
+    assert model.executor["workers"] == [{"place": "one", "blocks": 0, "judged": 1}]
 
 
 def test_workers_begin_before_they_are_asked_and_in_order() -> None:
@@ -173,7 +179,7 @@ def test_what_is_no_longer_expected_is_not_begun() -> None:
     worker = Thread("a", gate=threading.Event())
     model = opened_on(worker)
     expect(model, [block(str(number)) for number in range(4)])
-    expect(model, [])
+    model.end_draw()
     assert worker.gate is not None
     worker.gate.set()
     assert texts(model, block("other")) == ["other"]
@@ -192,7 +198,7 @@ def test_a_block_that_is_announced_again_is_not_begun_again() -> None:
     assert worker.gate is not None
     worker.gate.set()
     assert [texts(model, block(one)) for one in "012"] == [["0"], ["1"], ["2"]]
-    expect(model, [])
+    model.end_draw()
     assert sum(tally.blocks for tally in model.workers.dispatcher.tallies) == 3
     model.close()
 

@@ -80,10 +80,11 @@ class Dispatcher:
         arrived are kept, since another draw may ask the same.
 
         These blocks go before those of other models: the answers that are judged are older than those still to come.
+        Those of the model under test begin a draw, in which its workers are counted anew.
         """
         wanted = {task.id: task for task in (Task(opening, block) for block in blocks)}
         with self._changed:
-            if wanted and not opening.judges:
+            if not opening.judges:
                 for tally in self._workers.values():
                     tally.blocks, tally.judged = 0, None
             self._wanted = {name for name in self._wanted if name[0] != opening} | wanted.keys()
@@ -94,6 +95,12 @@ class Dispatcher:
             first = [task for name, task in wanted.items() if name not in begun]
             self._waiting = deque([*first, *(task for task in self._waiting if task.opening != opening)])
             self._changed.notify_all()
+
+    def drop(self, opening: Opening) -> None:
+        """Drop the waiting blocks of a model."""
+        with self._changed:
+            self._wanted = {name for name in self._wanted if name[0] != opening}
+            self._waiting = deque(task for task in self._waiting if task.opening != opening)
 
     def reply_to(self, opening: Opening, block: Block) -> Reply:
         """Wait for a model's answers to a block, which is asked next if nothing announced it.

@@ -49,6 +49,9 @@ class ModelOnWorkers:
     def expect(self, blocks: Iterable[Block]) -> None:
         self.workers.dispatcher.begin(self.opening, blocks)
 
+    def end_draw(self) -> None:
+        self.workers.dispatcher.drop(self.opening)
+
     def generate(self, cases: Sequence[Case], settings: GenerationSettings) -> Iterator[tuple[int, Response]]:
         return self._ask(Block("generate", tuple(cases), settings))
 

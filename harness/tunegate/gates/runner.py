@@ -19,7 +19,7 @@ from tunegate.gates.judging import Judging, Row, judged_rows
 from tunegate.gates.limits import check_measurable, measure, open_baseline
 from tunegate.models.blocks import expect
 from tunegate.models.model import Model, Response, StoredResponses, answers_the_same, check_weights, servers_of
-from tunegate.models.timing import Measured, executor_facts, halved_batch
+from tunegate.models.timing import Measured, end_draw, executor_facts, halved_batch
 from tunegate.progress import Progress, no_progress
 from tunegate.record.answer_log import AnswerLog, answers_to_json, counted
 from tunegate.record.gate_events import (
@@ -103,7 +103,7 @@ class GateRunner:
                 self.log.append(_as_judged(place, part, alone=in_line == 1), durable=False)
                 done |= {row["case_id"] for row in part}
                 self.progress(place.label, len(done), len(cases))
-        expect(model, ())
+        end_draw(model)
         if asked:
             check_weights(model)  # before the verdict: it is about the bytes that were hashed
         judged_cases = self._in_order(place, cases, done)

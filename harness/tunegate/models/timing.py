@@ -90,6 +90,14 @@ def judge_opener(model: Any) -> OpenJudge | None:
     return getattr(innermost(model), "open_judge", None)
 
 
+def end_draw(model: Model) -> None:
+    """Tell a model that nothing more of what it was told (`expect`) is asked: the optional method `end_draw` of a
+    model."""
+    end: Callable[[], None] | None = getattr(innermost(model), "end_draw", None)
+    if end is not None:
+        end()
+
+
 def close_model(model: Model) -> None:
     """End what a model started to answer: the optional method `close` of a model."""
     close: Callable[[], None] | None = getattr(innermost(model), "close", None)
