@@ -80,7 +80,7 @@ class Dispatcher:
         arrived are kept, since another draw may ask the same.
 
         These blocks go before those of other models: the answers that are judged are older than those still to come.
-        Those of the model under test begin a draw, in which its workers are counted anew.
+        Those of the model under test begin a draw, with counts of its own of what each worker did.
         """
         wanted = {task.id: task for task in (Task(opening, block) for block in blocks)}
         with self._changed:
