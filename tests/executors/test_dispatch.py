@@ -438,9 +438,11 @@ def test_why_a_judge_cannot_be_opened_is_told_each_time(error: Exception) -> Non
 
 def test_a_sample_can_be_copied_and_sent() -> None:
     """A check may do so; in another process, a judge is opened there."""
-    sample = Sample(Case("a", "?"), Response("x"), open_judge=opened_on(Thread("a")).open_judge)
+    worker = Thread("a")
+    sample = Sample(Case("a", "?"), Response("x"), open_judge=opened_on(worker).open_judge)
     assert asdict(sample)["open_judge"] is copy.deepcopy(sample).open_judge is sample.open_judge
     assert pickle.loads(pickle.dumps(sample)) == replace(sample, open_judge=None)
+    assert not worker.closed  # a sample outlives the model that answered
 
 
 def test_what_nobody_asks_any_more_of_a_judge_is_not_kept() -> None:

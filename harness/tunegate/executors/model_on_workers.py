@@ -66,7 +66,7 @@ class ModelOnWorkers:
 
     @property
     def open_judge(self) -> JudgeOpener:
-        return JudgeOpener(self.workers)
+        return JudgeOpener(self)
 
     def close(self) -> None:
         """End the workers; without it, they end when the model is no longer used."""
@@ -153,14 +153,17 @@ class Workers:
 
 
 class JudgeOpener:
-    """Opens judges on the workers. Checks may copy the samples that hold it; sent to another process, it is None there,
-    and a judge is opened in that process. It is not a dataclass, since `asdict` would copy what is inside."""
+    """Opens judges where a model is open, which stays open as long as this object lives.
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    Checks may copy the samples that hold it; sent to another process, it is None there, and a judge is opened in that
+    process. It is not a dataclass, since `asdict` would copy what is inside.
+    """
+
+    def __init__(self, beside: ModelOnWorkers) -> None:
+        self._beside = beside
 
     def __call__(self, spec: str) -> Model:
-        return self._workers.open_judge(spec)
+        return self._beside.workers.open_judge(spec)
 
     def __deepcopy__(self, memo: object) -> JudgeOpener:
         return self
