@@ -17,10 +17,10 @@ from tunegate import processes
 from tunegate.cases.bank import draw_order
 from tunegate.data import survey
 from tunegate.data.card import DataCard
-from tunegate.data.digests import DIGEST
 from tunegate.data.faults import DataFaults
 from tunegate.data.measure import Measuring, make_card
 from tunegate.data.spec import DataSpec
+from tunegate.data.survey import DIGEST
 from tunegate.data.training_data import TrainingFile, load_training_data
 from tunegate.exceptions import ConfigError
 

@@ -21,8 +21,8 @@ from tests.support.stub_backend import is_alive
 from tunegate import processes
 from tunegate.cli import main
 from tunegate.exceptions import CannotJudge, ConfigError
-from tunegate.executors.blocks_on_ray import by_turns, check_versions, versions
-from tunegate.executors.ray_nodes import RayNodes, Share
+from tunegate.executors.blocks_on_ray import by_turns, versions
+from tunegate.executors.ray_nodes import RayNodes, Share, check_versions
 from tunegate.leaks.leakage import Leak, Looking, compare
 from tunegate.processes import DONE_HERE
 
@@ -78,9 +78,9 @@ def test_few_rows_need_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["tunegate", "python"])
 def test_a_node_with_another_version_is_refused(name: str) -> None:
     ours = versions()
-    check_versions("worker 1", {**ours, "torch": "another"})
+    check_versions("worker 1", {**ours, "torch": "another"}, ours, "this machine")
     with pytest.raises(ConfigError, match=f"worker 1 has {name} 0.0.1, this machine {ours[name]}: install the same"):
-        check_versions("worker 1", {**ours, name: "0.0.1"})
+        check_versions("worker 1", {**ours, name: "0.0.1"}, ours, "this machine")
 
 
 def test_every_node_gets_its_turn() -> None:

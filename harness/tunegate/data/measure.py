@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tunegate.cases.case import asked
 from tunegate.data.card import UNKNOWN, DataCard, Lengths, Pii, Repeated
-from tunegate.data.digests import DIGEST, each
 from tunegate.data.faults import usable_words
 from tunegate.data.languages import likeliest_language
 from tunegate.data.prepare import left_out_words
 from tunegate.data.spec import DataSpec
 from tunegate.data.split import group_of
 from tunegate.data.survey import (
+    DIGEST,
     LANGUAGE_ROWS,
     ROWS_SHOWN,
     CloseLook,
@@ -33,6 +33,7 @@ from tunegate.data.token_lengths import CountTokens, Estimate, chunks_of, is_chu
 from tunegate.data.training_data import Example, TrainingData, TrainingFile
 from tunegate.exceptions import MissingExtra
 from tunegate.progress import Progress
+from tunegate.text.digests import each
 from tunegate.text.pii import find_pii
 
 QUICK_ROWS = 2000
@@ -105,7 +106,7 @@ def _card(path: Path, surveyed: Survey, examples: Iterable[Example], method: str
     digests, details = surveyed.digests, surveyed.details
     rows = len(digests.numbers)
     repeated = _repeated(digests)
-    different_answers = len(set(each(digests.wanted)))
+    different_answers = len(set(each(digests.wanted, DIGEST)))
     answers, _ = _commonest(digests.answers, COMMONEST)
     answers = {digest: n for digest, n in answers.items() if n > 1}
     tags, different_tags = _commonest(digests.tags, TAGS_SHOWN)
@@ -148,7 +149,7 @@ def _listed(rows: Sequence[int], like: Sequence[int]) -> list[list[int]]:
 
 def _commonest(digests: bytearray, most: int) -> tuple[dict[bytes, int], int]:
     """How often the most common digests occur (of equally common ones, the first), and how many different ones do."""
-    times = Counter(each(digests))
+    times = Counter(each(digests, DIGEST))
     return dict(times.most_common(most)), len(times)
 
 
@@ -220,7 +221,7 @@ def _repeated(digests: Digests) -> Repeated:
 def _repeating(digests: Digests) -> Iterator[int]:
     """The numbers of the rows that equal an earlier one."""
     seen: set[bytes] = set()
-    for number, digest in zip(digests.numbers, each(digests.rows), strict=True):
+    for number, digest in zip(digests.numbers, each(digests.rows, DIGEST), strict=True):
         if digest in seen:
             yield number
         seen.add(digest)

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from tunegate.cases.case import asked
-from tunegate.data.digests import digest_of
 from tunegate.data.training_data import Example
 from tunegate.optional import optional_import
 from tunegate.progress import Progress
+from tunegate.text.digests import digest_of
 from tunegate.text.grams import SHINGLE, SHORTEST_RUN, Vocabulary, runs
 from tunegate.text.minhash import NEARLY_THE_SAME, signature
 from tunegate.text.normal_form import normalised

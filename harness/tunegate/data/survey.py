@@ -19,7 +19,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from tunegate.cases.bank import draw_rank
 from tunegate.cases.case import asked
-from tunegate.data.digests import digest_of
 from tunegate.data.faults import DataFaults
 from tunegate.data.prepare import row_pii
 from tunegate.data.token_lengths import CountTokens
@@ -29,7 +28,10 @@ from tunegate.models.pii_names import name_finder
 from tunegate.processes import in_blocks, in_order
 from tunegate.progress import Progress
 from tunegate.reading.rows import Row
+from tunegate.text.digests import digest_of
 
+DIGEST = 12
+"""Bytes of a digest. The chance that any two of 100 million different texts have the same one is below 10^-13."""
 LANGUAGE_ROWS = 200
 """The number of random rows whose language is recognised."""
 ROWS_SHOWN = 20
@@ -71,17 +73,21 @@ def digests_of(examples: Iterable[Example]) -> Digests:
     found = Digests()
     for example in examples:
         found.numbers.append(example.number)
-        found.rows += digest_of(example.to_json())
+        found.rows += _digest(example.to_json())
         found.labels[example.label] += 1
         if example.wanted is not None:
-            found.wanted += digest_of(example.wanted)
+            found.wanted += _digest(example.wanted)
         for answer in _short_answer(example):
-            found.answers += digest_of(answer)
+            found.answers += _digest(answer)
         for tag in example.tags:
-            found.tags += digest_of(tag)
+            found.tags += _digest(tag)
         if example.prompt is not None:
-            found.asked += b"".join(map(digest_of, _asked_and_answered(example)))
+            found.asked += b"".join(map(_digest, _asked_and_answered(example)))
     return found
+
+
+def _digest(text: str) -> bytes:
+    return digest_of(text, DIGEST)
 
 
 def _short_answer(example: Example) -> tuple[str, ...]:
@@ -107,7 +113,7 @@ def texts(examples: Iterable[Example], wanted: Set[bytes], path: Path) -> dict[b
     found: dict[bytes, str] = {}
     for example in examples if wanted else ():
         for text in (*_short_answer(example), *example.tags):
-            if (digest := digest_of(text)) in wanted:
+            if (digest := _digest(text)) in wanted:
                 found[digest] = text
         if len(found) == len(wanted):
             break

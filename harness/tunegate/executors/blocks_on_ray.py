@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import pickle
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from tunegate.exceptions import ConfigError
 from tunegate.executors.dispatch import MAX_LOST
-from tunegate.executors.ray_nodes import RayActor, RayNodes, Share, connected, those_ready
+from tunegate.executors.ray_nodes import RayActor, RayNodes, Share, check_versions, connected, started
 from tunegate.processes import MOST_WORKERS, Answer, answering, on_workers
 from tunegate.versions import installed_versions
 
@@ -33,17 +32,19 @@ def _actors(nodes: RayNodes, work: tuple[Any, Any]) -> Iterator[BlockActor]:
     ray = connected(nodes.address)
     shares = by_turns(replace(nodes, gpus_per_model=0.0, cpus_per_model=1.0).shares(ray))[:MOST_WORKERS]
     sent = ray.put(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
-    actors: list[BlockActor] = []
+
+    def make(share: Share, number: int) -> BlockActor:
+        return BlockActor(ray, share, number, nodes.timeout_s, sent)
+
+    actors = started(ray, shares, make, nodes.patience_s)
     try:
-        actors.extend(BlockActor(ray, share, number, nodes.timeout_s, sent) for number, share in enumerate(shares))
-        ready = those_ready(ray, actors, shares[0], nodes.patience_s)
-        for actor in ready:
-            check_versions(actor.place, actor.get(actor.ready))
+        for actor in actors:
+            check_versions(actor.place, actor.get(actor.ready), versions(), "this machine")
     except BaseException:  # Ctrl-C, or a node with another version
         for actor in actors:
             actor.close()
         raise
-    yield from ready
+    yield from actors
 
 
 def by_turns(shares: Iterable[Share]) -> list[Share]:
@@ -57,15 +58,6 @@ def by_turns(shares: Iterable[Share]) -> list[Share]:
         of_node[share.node].append(share)
     most = max(map(len, of_node.values()), default=0)
     return [those[turn] for turn in range(most) for those in of_node.values() if turn < len(those)]
-
-
-def check_versions(place: str, theirs: Mapping[str, str]) -> None:
-    """Raise ConfigError for a place whose results could differ from those of this machine."""
-    for name, ours in versions().items():
-        if theirs.get(name) != ours:
-            raise ConfigError(
-                f"executor ray: {place} has {name} {theirs.get(name)}, this machine {ours}: install the same one"
-            )
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -66,8 +66,9 @@ class RayNodes:
         """
         ray = connected(self.address)
         shares = self.shares(ray)
-        actors = [RayWorker(ray, share, number, self.timeout_s) for number, share in enumerate(shares)]
-        return those_ready(ray, actors, shares[0], self.patience_s)
+        return started(
+            ray, shares, lambda share, number: RayWorker(ray, share, number, self.timeout_s), self.patience_s
+        )
 
     def shares(self, ray: Any) -> Sequence[Share]:
         """The copies that the nodes have room for; waits for a node that has room for one."""
@@ -249,12 +250,24 @@ def _check_reachable(address: str) -> None:
         raise CannotJudge(f"executor ray: nothing answers at {address}: {error}") from error
 
 
+def check_versions(place: str, found: Mapping[str, str], wanted: Mapping[str, str], whose: str) -> None:
+    """Raise ConfigError for a place whose versions differ from the wanted ones, which are those of `whose`."""
+    for name, version in wanted.items():
+        if found.get(name) != version:
+            raise ConfigError(
+                f"executor ray: {place} has {name} {found.get(name)}, {whose} {version}: install the same one"
+            )
+
+
 Actor = TypeVar("Actor", bound=RayActor)
 
 
-def those_ready(ray: Any, actors: Sequence[Actor], share: Share, patience_s: float) -> list[Actor]:
-    """The actors that started in time; the others are closed. Raises CannotJudge if there is none."""
+def started(ray: Any, shares: Sequence[Share], make: Callable[[Share, int], Actor], patience_s: float) -> list[Actor]:
+    """An actor for each share (`make` also gets its number), as far as they start in time; the others are closed.
+    Raises CannotJudge if there is none."""
+    actors: list[Actor] = []
     try:
+        actors.extend(make(share, number) for number, share in enumerate(shares))
         ready, faults = _ready(ray, actors, patience_s)
     except BaseException:  # Ctrl-C
         for actor in actors:
@@ -266,7 +279,7 @@ def those_ready(ray: Any, actors: Sequence[Actor], share: Share, patience_s: flo
     if not ready and faults:
         raise CannotJudge(f"executor ray: no worker could start: {'; '.join(faults)}")
     if not ready:
-        raise CannotJudge(f"executor ray: no node gave {in_words(share)} within {patience_s:g} s: others use them")
+        raise CannotJudge(f"executor ray: no node gave {in_words(shares[0])} within {patience_s:g} s: others use them")
     return ready
 
 

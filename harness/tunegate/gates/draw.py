@@ -83,7 +83,8 @@ class Draw:
     def written_at(self, place: LedgerPlace) -> Draw:
         """The same draw in the ledger, with its questions as far as they are computed."""
         written = replace(self, ledger=place)
-        vars(written).update({name: value for name, value in vars(self).items() if name == "questions"})
+        if "questions" in vars(self):
+            vars(written)["questions"] = self.questions
         return written
 
 

@@ -12,7 +12,6 @@ text's own (Chaudhuri, Ganti and Kaushik 2006), so nothing that `compare` would 
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
@@ -25,6 +24,7 @@ from tunegate.leaks.short_prompts import short_prompts
 from tunegate.leaks.texts import SHORTEST_COMPARED, CaseText, TrainRow, TrainText, train_texts
 from tunegate.processes import InOrder, in_blocks, in_order
 from tunegate.progress import Progress
+from tunegate.text.digests import digest_of, each
 from tunegate.text.grams import (
     LONGEST_RUN,
     SHINGLE,
@@ -139,7 +139,7 @@ class _BlockReader:
             for text in texts:
                 digest = known.get(text.text)
                 if digest is None:
-                    digest = known[text.text] = digest_of(text.normal)
+                    digest = known[text.text] = digest_of(text.normal, DIGEST)
                     if self._matches(text):
                         matching.add(digest)
                     if digest not in counted and (runs_of := self._shared(text)) is not None:
@@ -176,14 +176,6 @@ def _packed(numbers: Iterable[int]) -> bytes:
     return array("I", sorted(numbers)).tobytes()
 
 
-def digest_of(normal: str) -> bytes:
-    return hashlib.blake2b(normal.encode(errors="surrogatepass"), digest_size=DIGEST).digest()
-
-
-def _each(digests: bytes | bytearray) -> Iterator[bytes]:
-    return (bytes(digests[at : at + DIGEST]) for at in range(0, len(digests), DIGEST))
-
-
 @dataclass(slots=True)
 class Survey:
     """What is known of all rows: the counts of runs (in `index`), the texts of each row, and those to compare."""
@@ -203,14 +195,14 @@ class Survey:
         for number, start in wanted:
             row = next((row for at, row in numbered if at == number), None)
             own = self._row(number, start)
-            if row is None or {digest_of(text.normal) for text in train_texts([row])} != own:
+            if row is None or {digest_of(text.normal, DIGEST) for text in train_texts([row])} != own:
                 raise ConfigError(f"{row.file if row else 'training rows'}: the rows changed while they were compared")
             kept.append(row)
             beside |= own
         asked = self._asked(beside)
         found = train_texts(kept)
         for text in found:
-            text.is_question = digest_of(text.normal) in asked
+            text.is_question = digest_of(text.normal, DIGEST) in asked
         return found
 
     def _wanted_rows(self) -> list[tuple[int, int]]:
@@ -219,17 +211,17 @@ class Survey:
         start = 0
         for number, texts in enumerate(self.per_row):
             end = start + texts * DIGEST
-            if self.to_compare and not self.to_compare.isdisjoint(_each(self.digests[start:end])):
+            if self.to_compare and not self.to_compare.isdisjoint(each(self.digests[start:end], DIGEST)):
                 found.append((number, start))
             start = end
         return found
 
     def _row(self, number: int, start: int) -> set[bytes]:
-        return set(_each(self.digests[start : start + self.per_row[number] * DIGEST]))
+        return set(each(self.digests[start : start + self.per_row[number] * DIGEST], DIGEST))
 
     def _asked(self, among: set[bytes]) -> set[bytes]:
         """The texts that some row asks."""
-        pairs = zip(_each(self.digests), self.questions, strict=True) if among else ()
+        pairs = zip(each(self.digests, DIGEST), self.questions, strict=True) if among else ()
         return {digest for digest, is_question in pairs if is_question and digest in among}
 
 
@@ -248,16 +240,15 @@ def survey(
     may_leak: dict[Shared, bytearray] = {}
     total = len(rows) if isinstance(rows, Sized) else 0
     block: _Seen
-    with closing(
-        in_order(_BlockReader, found.index, in_blocks(rows, _characters))
-    ) as seen:  # an interrupt here ends the workers
+    blocks = in_blocks(rows, _characters)
+    with closing(in_order(_BlockReader, found.index, blocks)) as seen:  # an interrupt ends the workers
         for block in seen:
             found.per_row += block.per_row
             found.digests += block.digests
             found.questions += block.questions
             found.to_compare |= block.matching
             for shared, digests in block.shared.items():
-                new = [digest for digest in _each(digests) if digest not in counted]
+                new = [digest for digest in each(digests, DIGEST) if digest not in counted]
                 counted.update(new)
                 for numbers, of_group in zip(shared[:3], counts, strict=True):
                     for number in array("I", numbers) if new else ():
@@ -285,7 +276,7 @@ def _by_weight(index: CaseIndex, may_leak: dict[Shared, bytearray]) -> Iterator[
             any(True for _ in match(group.by_number(packed)))
             for group, match, packed in zip(index.groups, matchers, numbers, strict=True)
         ):
-            yield from _each(digests)
+            yield from each(digests, DIGEST)
 
 
 def _characters(row: TrainRow) -> int:

@@ -215,12 +215,16 @@ class Fold:
 
     def judged(self, of: gate_events.OfGate) -> Mapping[str, Outcome]:
         """The outcomes of a draw so far, by the id of their case."""
-        return self._gate(of).judged.outcomes
+        return self._draw(of).judged.outcomes
 
     def _gate(self, event: gate_events.OfGate) -> GateFold:
-        gate = _draws_of(self._place(event), event.purpose)[gate_key(event.gate, event.purpose)]
+        """The draw that an event changes."""
+        gate = self._draw(event)
         gate.touch()
         return gate
+
+    def _draw(self, of: gate_events.OfGate) -> GateFold:
+        return _draws_of(self._place(of), of.purpose)[gate_key(of.gate, of.purpose)]
 
     def _place(self, event: gate_events.OfGate) -> RunFold | AttemptFold:
         if event.stage is None:

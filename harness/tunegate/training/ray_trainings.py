@@ -23,7 +23,7 @@ from tunegate.exceptions import CannotJudge, ConfigError, Tampered, TunegateErro
 from tunegate.executors.dispatch import MAX_LOST
 from tunegate.executors.executor import WorkerLost
 from tunegate.executors.held_models import portable
-from tunegate.executors.ray_nodes import RayNodes, Share, actor_on, cause_of, connected, in_words
+from tunegate.executors.ray_nodes import RayNodes, Share, actor_on, cause_of, check_versions, connected, in_words
 from tunegate.models.open_model import model_sha256
 from tunegate.training.trainer import HELD, PYTHON, Trainer, TrainJob, TrainResult, result_of, written
 from tunegate.versions import installed_versions
@@ -314,7 +314,8 @@ class Watched:
         _check_shared(folder)
         os.chdir(folder)
         _check_shared(job)
-        _check_versions(versions)
+        wanted = {name: version for name, version in versions.items() if name != "platform"}
+        check_versions(f"node {os.uname().nodename}", installed_versions(), wanted, "the run has")
         before = model_sha256(model)
         self._started = time.monotonic()
         self._process = subprocess.Popen(
@@ -359,13 +360,3 @@ def _check_shared(path: str) -> None:
             f"executor ray: {path} is not on node {os.uname().nodename}: the run and the working folder must be on a "
             "path that all nodes share"
         )
-
-
-def _check_versions(versions: Mapping[str, str]) -> None:
-    here = installed_versions()
-    for name, theirs in versions.items():
-        if name != "platform" and here.get(name) != theirs:
-            raise ConfigError(
-                f"executor ray: node {os.uname().nodename} has {name} {here.get(name)}, the run has {theirs}: install "
-                "the same one"
-            )

@@ -215,6 +215,7 @@ class Judge(NumericCheck):
 
     @property
     def asks_local_models(self) -> bool:
+        """Whether it, or a member of the panel, is a model that is opened here or on workers."""
         return self.model is not None or any(member.model is not None for member in self.members)
 
     @property
